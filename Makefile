@@ -1,0 +1,59 @@
+# One vocabulary for people, CI and pre-commit.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TESTABLE := $(VENV)/.testable
+
+.PHONY: help run test check lint types unit fix bench test-mutations clean
+
+help:
+	@echo "make run             install, make the guide's test data set, say where it lies"
+	@echo "make test            the tests (at most 15 minutes on 2 cores)"
+	@echo "make check           lint, types and the fast tests"
+	@echo "make test-mutations  show that the promises' tests fail on broken copies"
+	@echo "make bench           the benchmarks, by hand (half an hour); see benchmarks/RESULTS.md"
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(TESTABLE): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: $(READY)
+	$(BIN)/python generate_battery_data.py --config configs/test.toml
+	@echo "Look at output/test/DATA_GENERATION_REPORT.md, or in Python:"
+	@echo "  pandas.read_csv('output/test/feature_store.csv.gz')"
+	@echo "  pandas.read_parquet('output/test/telemetry_jar_raw')"
+
+test: $(TESTABLE)
+	$(BIN)/python -m pytest
+
+unit: $(TESTABLE)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(TESTABLE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: $(TESTABLE)
+	$(BIN)/mypy
+
+check: lint types unit
+
+fix: $(TESTABLE)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-mutations: $(TESTABLE)
+	$(BIN)/python tests/mutations/run.py
+
+bench: $(TESTABLE)
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,147 @@
+"""The command line: verbs, flags, exit codes; the only print, with `progress`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from fleetgen import __version__
+from fleetgen.errors import ConfigError, FleetgenError
+
+BUG = 70
+
+EXAMPLES = """\
+examples:
+  fleetgen generate --duration-days 2 --limit-batteries 24 --output-dir ./output/test
+  fleetgen generate --config configs/production.toml --workers 8
+  fleetgen generate --locations DC-PKT-01,DC-HDY-01 --sampling-seconds 60 --seed 7
+  fleetgen generate --scheduler tcp://127.0.0.1:8786 --output-dir /data/fleet
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage faults in the words and with the exit code of all configuration faults."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of exiting, so that there is one way out."""
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar; values are checked by `config.load`, all at once."""
+    top = _Parser(
+        prog="fleetgen",
+        description="Synthetic telemetry of a stationary battery fleet.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"fleetgen {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    make = verbs.add_parser(
+        "generate",
+        help="make a data set, or finish one that was interrupted",
+        description="Make a data set, or finish one that was interrupted.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags: tuple[tuple[str, str, str], ...] = (
+        ("--duration-days", "DAYS", "length of the run (default 7)"),
+        ("--sampling-seconds", "S", "whole seconds between samples (default 300)"),
+        ("--seed", "N", "what all random numbers follow from (default 42)"),
+        ("--start-date", "YYYY-MM-DD", "first local day (default 2025-01-01)"),
+        ("--output-dir", "DIR", "where the data set goes (default ./output)"),
+        ("--limit-batteries", "N", "write the first N batteries only"),
+        ("--locations", "A,B", "write these locations only"),
+        ("--strings", "A,B", "write these strings only"),
+        ("--format", "FORMAT", "parquet (default), or none: all but the writing"),
+        ("--workers", "N", "processes or threads (default: one per core)"),
+        (
+            "--executor",
+            "WHERE",
+            "serial, threads, local or scheduler (default: local Dask cluster)",
+        ),
+        ("--scheduler", "ADDRESS", "address of a running Dask scheduler"),
+        ("--scheduler-file", "FILE", "file that names a running Dask scheduler"),
+    )
+    for name, metavar, text in flags:
+        make.add_argument(name, metavar=metavar, help=text)
+    make.add_argument("--config", metavar="FILE", help="configuration, TOML or YAML")
+    make.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="set one key, for instance run.seed=7; repeatable",
+    )
+    make.add_argument(
+        "--progress",
+        choices=("auto", "plain", "json", "none"),
+        default="auto",
+        help="how to show progress (default: a bar on a terminal, else lines)",
+    )
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    try:
+        options = vars(parser().parse_args(arguments))
+        options.pop("verb")
+        return _generate(options)
+    except FleetgenError as error:
+        print(_told(error), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        return 128 + int(getattr(error, "signum", 2))
+    except Exception:
+        traceback.print_exc()
+        print(
+            "fleetgen: this is a bug of fleetgen; please report it with the lines above.",
+            file=sys.stderr,
+        )
+        return BUG
+
+
+def _told(error: FleetgenError) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return "\n".join([f"fleetgen: {lines[0]}", *(f"  {line.strip()}" for line in lines[1:])])
+
+
+def _generate(options: dict[str, Any]) -> int:
+    from fleetgen.config import load
+
+    style, file = options.pop("progress"), options.pop("config")
+    overrides = options.pop("overrides")
+    config = load(file, overrides, options)
+
+    from fleetgen.pipeline import Progress, generate
+    from fleetgen.progress import reporter
+
+    tell, close = reporter(style)
+    last: list[Progress] = []
+
+    def notify(now: Progress) -> None:
+        last[:] = [now]
+        tell(now)
+
+    try:
+        generate(config, notify)
+    except KeyboardInterrupt:
+        if last and last[0].stage == "parts":
+            print(
+                f"fleetgen: interrupted; {last[0].jobs_done} of {last[0].jobs} parts safe; resume "
+                "with the same command",
+                file=sys.stderr,
+            )
+        raise
+    finally:
+        close()
+    if style != "none" and config.output.format != "none":
+        print(f"data set in {config.output.directory}; see DATA_GENERATION_REPORT.md there")
+    return 0

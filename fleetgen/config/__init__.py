@@ -1,0 +1,12 @@
+"""Defaults, a file, flags and `--set` become a `RunConfig`. The only door to pydantic.
+
+`load` returns a `RunConfig` or raises one `ConfigError` with a line for each fault. Every key is
+declared once, in `sections`, with what is allowed in words, an example and its limits. Faults that
+concern several keys are looked for in whatever could be read, so that a user meets them all at
+once.
+"""
+
+from fleetgen.config.run import RunConfig, load
+from fleetgen.config.sources import FLAGS
+
+__all__ = ["FLAGS", "RunConfig", "load"]

@@ -1,0 +1,142 @@
+"""`RunConfig`: a run, checked, and `load`, which makes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fleetgen import spec
+from fleetgen.config.catalogue import resolve_fleet
+from fleetgen.config.checks import check
+from fleetgen.config.faults import Faults, nearest
+from fleetgen.config.fleet import selected_jars, to_sites, without_unused
+from fleetgen.config.parse import parse
+from fleetgen.config.sections import (
+    SECTIONS,
+    ExecutionSection,
+    FleetSection,
+    OutputSection,
+    RunSection,
+    SelectSection,
+    Table,
+)
+from fleetgen.config.sources import anchor_fleet_file, apply_flags, apply_overrides, read_file
+from fleetgen.errors import ConfigError
+from fleetgen.units import SECONDS_PER_HOUR
+
+
+class RunConfig(Table):
+    """A run, checked; made by `load`."""
+
+    run: RunSection
+    output: OutputSection
+    select: SelectSection
+    execution: ExecutionSection
+    fleet: FleetSection
+
+    def to_fleet(self) -> spec.Fleet:
+        """Build the fleet with its full ids: sites in configuration order."""
+        return spec.Fleet(to_sites(self.fleet), self.fleet.time_zone, self._utc_offset_s)
+
+    def grid(self) -> spec.TimeGrid:
+        """Build the sample clock."""
+        return spec.TimeGrid(
+            start=self.run.start_date,
+            duration_s=self.run.duration_s,
+            interval_s=self.run.sampling_seconds,
+            utc_offset_s=self._utc_offset_s,
+            time_zone=self.fleet.time_zone,
+        )
+
+    def selected(self, fleet: spec.Fleet) -> dict[str, tuple[str, ...]]:
+        """List the jars to be written by string, in configuration order."""
+        jar_ids = {
+            string.string_id: string.jar_ids
+            for site in fleet.sites
+            for system in site.systems
+            for string in system.strings
+        }
+        return {
+            string_id: jar_ids[string_id][:count]
+            for string_id, count in selected_jars(self.select, self.fleet).items()
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """Gather all that changes values or layout, as JSON has it; equal plans have equal ones.
+
+        The selection stands there as what it comes to, so that two ways to say the same are equal.
+        """
+        selection = selected_jars(self.select, self.fleet)
+        return {
+            "run": {
+                "start_date": self.run.start_date.isoformat(),
+                "duration_seconds": self.run.duration_s,
+                "sampling_seconds": self.run.sampling_seconds,
+                "seed": self.run.seed,
+            },
+            "output": {"format": self.output.format, "writer": self.output.writer},
+            "execution": {"block_days": self.execution.block_days},
+            "select": {"batteries": sum(selection.values()), "strings": selection},
+            "fleet": self.fleet.model_dump(mode="json"),
+        }
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of `identity`, in hexadecimal."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def _utc_offset_s(self) -> int:
+        return round(self.fleet.utc_offset_hours * SECONDS_PER_HOUR)
+
+
+def load(
+    file: Path | str | None = None,
+    overrides: Mapping[str, object] | Sequence[str] = (),
+    flags: Mapping[str, object] = types.MappingProxyType({}),
+) -> RunConfig:
+    """Read and check the configuration of a run: defaults < file < `overrides` and `flags`.
+
+    Parameters
+    ----------
+    file
+        TOML, or YAML by the suffix .yaml or .yml.
+    overrides
+        `--set` as texts `section.key=value` (the value as TOML has it, or bare text), or a mapping
+        from dotted path to value.
+    flags
+        From a name in `FLAGS` (or its attribute form, `duration_days`) to the value, as text or
+        typed; None stands for a flag that was not given.
+
+    Raises
+    ------
+    ConfigError
+        With one line for each fault: where, the value, what is allowed, the way out.
+    """
+    faults = Faults()
+    raw: dict[str, object] = {}
+    if file is not None:
+        raw = read_file(faults, ("--config",), Path(file))
+        anchor_fleet_file(raw, Path(file).parent)
+    apply_flags(faults, raw, flags)
+    apply_overrides(faults, raw, overrides)
+    for name in [name for name in raw if name not in SECTIONS]:  # not text, perhaps, in YAML
+        homes = [f"{s}.{name}" for s, table in SECTIONS.items() if name in table.model_fields]
+        hint = f"did you mean {homes[0]}?" if homes else nearest(name, SECTIONS)
+        faults.add((str(name),), raw[name], f"no such section; {hint}")
+    raw["fleet"] = resolve_fleet(faults, raw.get("fleet", {"catalogue": "thailand"}))
+
+    found = RunConfig.model_validate(
+        {
+            name: parse(faults, table, (name,), raw.get(name, {})) or table()
+            for name, table in SECTIONS.items()
+        }
+    )
+    check(faults, found.run, found.select, found.execution, found.fleet)
+    if faults.lines:
+        raise ConfigError("\n".join(dict.fromkeys(faults.lines)))
+    return found.model_copy(update={"fleet": without_unused(found.fleet)})

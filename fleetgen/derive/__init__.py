@@ -1,0 +1,1 @@
+"""What follows from measured data alone: columns in, columns out."""

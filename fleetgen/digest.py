@@ -1,0 +1,225 @@
+"""Logical digests: a 128-bit sum over the rows of a table that does not depend on their order.
+
+For each row, the mixed counts of its value columns are added up to x; the digest's two lanes are
+
+    D = sum over rows of A(id) * B(ts) * x        (mod 2**64)
+
+with odd multipliers A from the SHA-256 of the id and B from the mixed instant. It depends on keys
+and values alone: not on files, row order, encodings, versions, or who made the rows. Digests of
+disjoint rows add.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetgen import rng
+from fleetgen.jit import kernel
+from fleetgen.rng import Key
+from fleetgen.schema import Column, Table
+from fleetgen.spec import Codes, Plain, RowGroup, Runs
+
+Words = NDArray[np.uint64]
+Codes_ = NDArray[np.uint8] | NDArray[np.uint16]
+
+_ONE = np.uint64(1)
+
+
+@lru_cache(maxsize=4096)
+def _words(text: str) -> Key:
+    digest = hashlib.sha256(text.encode()).digest()
+    return np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
+
+
+def column_key(name: str) -> Key:
+    """Key with which the counts of a column are mixed."""
+    return _words(f"column {name}")
+
+
+def identity(entity_id: str) -> Words:
+    """Multipliers A of an id, one per lane, uint64 (2,)."""
+    return _words(f"id {entity_id}") | _ONE
+
+
+def text_count(text: str) -> int:
+    """Count that stands for a text in a category column."""
+    return int(_words(f"text {text}").view(np.int64)[0])
+
+
+@kernel
+def _prefix(k0: Key, k1: Key, first_ms: int, step_ms: int, out: Words) -> None:
+    out[0, 0] = 0
+    out[1, 0] = 0
+    for i in range(out.shape[1] - 1):
+        t = first_ms + i * step_ms
+        out[0, i + 1] = out[0, i] + (rng.bits(k0[0], k0[1], t) | _ONE)
+        out[1, i + 1] = out[1, i] + (rng.bits(k1[0], k1[1], t) | _ONE)
+
+
+def instant_prefix(first_ms: int, step_ms: int, rows: int) -> Words:
+    """Prefix sums of the multipliers B of evenly spaced instants, uint64 (2, rows + 1)."""
+    out = np.empty((2, rows + 1), np.uint64)
+    _prefix(_words("lane 0"), _words("lane 1"), first_ms, step_ms, out)
+    return out
+
+
+@kernel
+def _mixed(k: Key, counts: NDArray[np.int64], out: Words) -> None:
+    for i in range(counts.size):
+        out[i] = rng.bits(k[0], k[1], counts[i])
+
+
+def mixed(column: str, counts: NDArray[np.int64]) -> Words:
+    """Mixed counts of a column, uint64 (count,)."""
+    out = np.empty(len(counts), np.uint64)
+    _mixed(column_key(column), np.ascontiguousarray(counts), out)
+    return out
+
+
+@kernel
+def _add_codes(codes: Codes_, lut: Words, x: Words) -> None:
+    for i in range(codes.size):
+        x[i] += lut[codes[i]]
+
+
+@kernel
+def _weigh_codes(
+    codes_a: Codes_,
+    lut_a: Words,
+    codes_b: Codes_,
+    lut_b: Words,
+    plus: Words,
+    prefix: Words,
+    first: int,
+    edges: NDArray[np.int64],
+    days: NDArray[np.int64],
+    out: Words,
+) -> None:
+    """`_weigh` of the sum of two columns of codes, in one pass."""
+    for e in range(days.size):
+        a = np.uint64(0)
+        b = np.uint64(0)
+        for i in range(edges[e], edges[e + 1]):
+            word = lut_a[codes_a[i - first]] + lut_b[codes_b[i - first]] + plus[e]
+            a += (prefix[0, i + 1] - prefix[0, i]) * word
+            b += (prefix[1, i + 1] - prefix[1, i]) * word
+        out[days[e], 0] += a
+        out[days[e], 1] += b
+
+
+@kernel
+def _weigh(
+    x: Words,
+    plus: Words,
+    prefix: Words,
+    first: int,
+    edges: NDArray[np.int64],
+    days: NDArray[np.int64],
+    out: Words,
+) -> None:
+    """Add sum B(ts) (x + plus) over rows [edges[e], edges[e + 1]) to day `days[e]` of `out`.
+
+    `x` begins at row `first` of the block.
+    """
+    for e in range(days.size):
+        a = np.uint64(0)
+        b = np.uint64(0)
+        for i in range(edges[e], edges[e + 1]):
+            word = x[i - first] + plus[e]
+            a += (prefix[0, i + 1] - prefix[0, i]) * word
+            b += (prefix[1, i + 1] - prefix[1, i]) * word
+        out[days[e], 0] += a
+        out[days[e], 1] += b
+
+
+def _levels(column: Column, levels: NDArray[np.int64] | tuple[str, ...]) -> Words:
+    if isinstance(levels, tuple):
+        return mixed(column.name, np.array([text_count(t) for t in levels], np.int64))
+    return mixed(column.name, levels)
+
+
+@dataclass
+class _Sorted:
+    """Value columns of a row group by the shape of their chunks, mixed."""
+
+    coded: list[tuple[Codes_, Words]] = field(default_factory=list)
+    runs: list[tuple[NDArray[np.int64], Words]] = field(default_factory=list)
+    plain: list[Words] = field(default_factory=list)
+
+
+def _sort(table: Table, group: RowGroup) -> _Sorted:
+    columns = _Sorted()
+    for column in table.columns:
+        if column.name in table.key:
+            continue
+        match group[column.name]:
+            case Codes(codes, levels):
+                columns.coded.append((codes, _levels(column, levels)))
+            case Runs(lengths, counts):
+                starts = np.cumsum(lengths) - lengths
+                columns.runs.append((starts, mixed(column.name, counts)))
+            case Plain(counts):
+                columns.plain.append(mixed(column.name, counts))
+            case chunk:
+                kind = type(chunk).__name__
+                raise ValueError(f"{table.name}.{column.name}: {kind} is no value column")
+    return columns
+
+
+def lanes(
+    table: Table, group: RowGroup, prefix: Words, first: int, bounds: NDArray[np.int64]
+) -> Words:
+    """Lanes of one id's row group by day, uint64 (day, 2), before the id's multiplier.
+
+    The group holds rows [first, first + rows) of a block whose days begin at rows `bounds`
+    (day + 1,); `prefix` is the block's `instant_prefix`. Key columns are not values.
+    """
+    rows = next(iter(group.values())).rows
+    columns = _sort(table, group)
+    inside = bounds[(bounds > first) & (bounds < first + rows)]
+    starts = [first + s for s, _ in columns.runs]
+    edges = np.unique(np.concatenate([[first, first + rows], inside, *starts]))
+    days = np.searchsorted(bounds, edges[:-1], side="right") - 1
+    plus = np.zeros(len(edges) - 1, np.uint64)
+    for at, (_, words) in zip(starts, columns.runs, strict=True):
+        plus += words[np.searchsorted(at, edges[:-1], side="right") - 1]
+    out = np.zeros((len(bounds) - 1, 2), np.uint64)
+    if not columns.coded and not columns.plain:  # runs alone: no pass over the rows
+        sums = plus * np.diff(prefix[:, edges], axis=1)
+        for lane in range(2):
+            np.add.at(out[:, lane], days, sums[lane])
+        return out
+    if len(columns.coded) == 2 and not columns.plain:  # the jars' measured table
+        (codes_a, lut_a), (codes_b, lut_b) = columns.coded
+        if codes_a.dtype == codes_b.dtype:
+            _weigh_codes(codes_a, lut_a, codes_b, lut_b, plus, prefix, first, edges, days, out)
+            return out
+    x = np.zeros(rows, np.uint64)
+    for words in columns.plain:
+        x += words
+    for codes, lut in columns.coded:
+        _add_codes(codes, lut, x)
+    _weigh(x, plus, prefix, first, edges, days, out)
+    return out
+
+
+class Digest:
+    """Sum of the lanes over ids and rows."""
+
+    def __init__(self) -> None:
+        self._lanes = [0, 0]
+
+    def add(self, entity_id: str, lanes: tuple[int, int] | Words) -> None:
+        """Add one id's lanes (as `weigh` gives them)."""
+        multipliers = identity(entity_id)
+        for i in range(2):
+            self._lanes[i] = (self._lanes[i] + int(multipliers[i]) * int(lanes[i])) % 2**64
+
+    def hex(self) -> str:
+        """32 hexadecimal digits."""
+        return f"{self._lanes[0]:016x}{self._lanes[1]:016x}"

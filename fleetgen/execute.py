@@ -1,0 +1,521 @@
+"""Run jobs in this process, on threads, on local processes or on a Dask scheduler.
+
+The only door to Dask. Jobs become delayed tasks, computed as futures in a sliding window. Results
+are small and are taken as they come; no finished future is held, so that the death of the worker
+that made it repeats nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import pickle
+import signal
+import tempfile
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import resource_tracker
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Any, Literal, NoReturn, Protocol, TypeVar
+
+from fleetgen.errors import ClusterError, FleetgenError, SimulationError
+
+_JOBS_PER_THREAD = 4
+_CONNECT_S = 10
+_NO_WORKERS_S = 60
+_POLL_S = 2
+_SETTLE_S = 0.2
+_THEN_AGAIN = "then run the same command again: finished parts are kept"
+_COMPARED_PACKAGES = ("numpy", "numba", "pyarrow", "fleetgen")
+
+_LOCAL_CONFIG = {
+    "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.nanny.pre-spawn-environ": {
+        "OMP_NUM_THREADS": 1,
+        "OPENBLAS_NUM_THREADS": 1,
+        "MKL_NUM_THREADS": 1,
+        "NUMBA_NUM_THREADS": 1,
+        # Dask's own choice, to give freed memory back at once, costs a page fault for each page of
+        # each array: 2.9 s instead of 0.6 s in a loop of 24 MB temporaries.
+        "MALLOC_MMAP_THRESHOLD_": 1 << 30,
+        "MALLOC_TRIM_THRESHOLD_": 1 << 31,
+    },
+    # Results are a few hundred bytes: nothing to spill.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    # What Dask watches by default takes a tenth of a core with two workers, idle or not.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "2s",
+}
+
+
+class Keyed(Protocol):
+    """A job with a name that no other job of the run has."""
+
+    @property
+    def key(self) -> str:
+        """Name of the job."""
+
+
+J = TypeVar("J", bound=Keyed)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class ExecutionSettings:
+    """Where jobs run; changes no value of the data.
+
+    `workers` is one per available core by default. `memory_limit_bytes` is that of one local worker
+    process. The executor "scheduler" takes an address, or the file that `dask scheduler
+    --scheduler-file` writes.
+    """
+
+    executor: Literal["serial", "threads", "local", "scheduler"] = "local"
+    workers: int | None = None
+    memory_limit_bytes: int = 1 << 30
+    scheduler: str | None = None
+    scheduler_file: str | None = None
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM has arrived."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class Engine(ABC):
+    """A place where jobs run, open as long as its context (see `open_engine`)."""
+
+    workers: int
+    """Jobs that run at the same time, as known at the start."""
+
+    dashboard_url: str | None = None
+
+    @abstractmethod
+    def run(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
+        """Yield the result of `function` for each job, as it is finished.
+
+        Jobs are started in order. The function is importable where it runs, and may run twice for
+        one job. After a fault no further job is started.
+
+        Raises
+        ------
+        FleetgenError
+            The function's own; any other fault of it becomes a `SimulationError` with its job.
+        ClusterError
+            Workers or scheduler were lost.
+        """
+
+
+@contextmanager
+def open_engine(
+    settings: ExecutionSettings, run_id: str, preload: Sequence[str] = ()
+) -> Iterator[Engine]:
+    """Open the engine of the settings.
+
+    Local workers start in the background and import the modules `preload`. `run_id` keeps two
+    runs on one scheduler apart. Inside, SIGINT and SIGTERM raise `Interrupted` once; outside, no
+    process is left.
+    """
+    workers = settings.workers or available_cores()
+    with _Signals() as signals, ExitStack() as stack:
+        engine: Engine
+        match settings.executor:
+            case "serial":
+                engine = _Serial()
+            case "threads":
+                engine = _Threads(workers)
+                stack.callback(engine.close)
+            case "local":
+                client = stack.enter_context(_local_cluster(settings, workers, preload, signals))
+                engine = _Dask(client, workers, run_id, settings.memory_limit_bytes)
+            case "scheduler":
+                client = stack.enter_context(_given_scheduler(settings, signals))
+                engine = _Dask(client, sum(client.nthreads().values()), run_id, None)
+        stack.callback(signals.hold)
+        yield engine
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Signals:
+    """Raises `Interrupted` in the main thread at the first signal; further ones are ignored."""
+
+    def __init__(self) -> None:
+        self._caught: int | None = None
+        self._held = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                # Whoever ignores a signal (a shell's background job) goes on to ignore it.
+                if signal.getsignal(signum) not in (signal.SIG_IGN, None):
+                    self._before[signum] = signal.signal(signum, self._handle)
+        return self
+
+    def hold(self) -> None:
+        """Keep a signal until `release` or the end, for what must not be cut short."""
+        self._held = True
+
+    def release(self) -> None:
+        """Raise the signal that came meanwhile."""
+        self._held = False
+        if self._caught is not None:
+            raise Interrupted(self._caught)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+        if kind is None and self._caught is not None:
+            raise Interrupted(self._caught)
+
+    def _handle(self, signum: int, _: FrameType | None) -> None:
+        if self._caught is None:
+            self._caught = signum
+            if not self._held:
+                raise Interrupted(signum)
+
+
+# --- in this process ------------------------------------------------------------------------------
+
+
+class _Serial(Engine):
+    workers = 1
+
+    def run(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
+        for job in jobs:
+            try:
+                result = function(job)
+            except Exception as error:
+                _raise(job.key, error)
+            yield result
+
+
+class _Window(Engine):
+    """The sliding window that threads and Dask share."""
+
+    def run(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
+        waiting = iter(jobs)
+        done: SimpleQueue[Any] = SimpleQueue()
+        running: dict[Any, str] = {}
+
+        def start(count: int) -> None:
+            batch = list(islice(waiting, count))
+            for job, future in zip(batch, self._submit(function, batch), strict=True):
+                running[future] = job.key
+                future.add_done_callback(done.put)
+
+        try:
+            start(_JOBS_PER_THREAD * self.workers)
+            while running:
+                ready = [self._next(done)]
+                while not done.empty():
+                    ready.append(done.get())
+                results = [self._result(future, running) for future in ready]
+                for future in ready:
+                    del running[future]
+                start(len(ready))
+                yield from results
+        finally:
+            for future in running:
+                self._drop(future)
+
+    @abstractmethod
+    def _submit(self, function: Callable[[J], R], jobs: list[J]) -> list[Any]:
+        """Futures of a batch of jobs."""
+
+    @abstractmethod
+    def _next(self, done: SimpleQueue[Any]) -> Any:
+        """Wait for a finished future."""
+
+    @abstractmethod
+    def _result(self, future: Any, running: dict[Any, str]) -> Any:
+        """Take the result of a finished future and let it go, or raise its fault.
+
+        `running` maps futures to job keys, in order of submission.
+        """
+
+    @abstractmethod
+    def _drop(self, future: Any) -> None:
+        """Give up a future that is not finished."""
+
+
+class _Threads(_Window):
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="fleetgen")
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _submit(self, function: Callable[[J], R], jobs: list[J]) -> list[Any]:
+        return [self._pool.submit(function, job) for job in jobs]
+
+    def _next(self, done: SimpleQueue[Any]) -> Any:
+        return done.get()
+
+    def _result(self, future: Any, running: dict[Any, str]) -> Any:
+        if error := future.exception():
+            _raise(running[future], error)
+        return future.result()
+
+    def _drop(self, future: Any) -> None:
+        future.cancel()
+
+
+def _raise(job: str, error: BaseException) -> NoReturn:
+    if isinstance(error, FleetgenError):
+        raise error
+    raise SimulationError(
+        f"{job}: {type(error).__name__}: {error}. Repeat with --executor serial to see where"
+    ) from error
+
+
+# --- on Dask --------------------------------------------------------------------------------------
+
+
+class _Dask(_Window):
+    def __init__(self, client: Any, workers: int, run_id: str, memory: int | None) -> None:
+        from dask.delayed import delayed
+
+        self.workers = workers
+        self.dashboard_url = client.dashboard_link
+        self._client = client
+        self._task = delayed(_perform, pure=False)
+        self._run_id = run_id
+        self._memory = memory
+
+    def _submit(self, function: Callable[[J], R], jobs: list[J]) -> list[Any]:
+        # Pickled here: to Dask a job is one opaque value, not a structure to look for tasks in.
+        name = getattr(function, "__name__", "job")
+        tasks = [
+            self._task(
+                pickle.dumps((function, job), protocol=5),
+                dask_key_name=f"{name}-{self._run_id}-{job.key}",
+            )
+            for job in jobs
+        ]
+        futures: list[Any] = self._client.compute(tasks, sync=False, optimize_graph=False)
+        return futures
+
+    def _next(self, done: SimpleQueue[Any]) -> Any:
+        seen = time.monotonic()
+        while True:
+            try:
+                return done.get(timeout=_POLL_S)
+            except Empty:
+                if self._client.nthreads():
+                    seen = time.monotonic()
+                elif time.monotonic() - seen > _NO_WORKERS_S:
+                    raise ClusterError(_no_workers(local=self._memory is not None)) from None
+
+    def _result(self, future: Any, running: dict[Any, str]) -> Any:
+        from distributed import KilledWorker
+
+        if future.status == "error":
+            error = future.exception()
+            if isinstance(error, KilledWorker):
+                self._raise_killed(error, running)
+            _raise(running[future], error)
+        try:
+            return future.result(timeout=_NO_WORKERS_S)
+        except (OSError, CancelledError) as error:
+            raise ClusterError(
+                f"{running[future]}: no result, for the scheduler or the worker is gone. "
+                f"Start them again, {_THEN_AGAIN}"
+            ) from error
+        finally:
+            future.release()
+
+    def _raise_killed(self, error: Any, running: dict[Any, str]) -> NoReturn:
+        # Dask blames all that the dead workers held: the guilty part, and with it maybe one that
+        # waited for it to end, of which word comes a moment later.
+        time.sleep(_SETTLE_S)
+        suspects = [job for future, job in running.items() if future.status == "error"]
+        limit = f" (memory limit {self._memory / 1e6:,.0f} MB)" if self._memory else ""
+        raise ClusterError(
+            f"{' or '.join(suspects)}: {error.allowed_failures + 1} worker processes{limit} died "
+            "of it, most often for want of memory. Give a worker more memory or take fewer of "
+            f"them, {_THEN_AGAIN}"
+        ) from error
+
+    def _drop(self, future: Any) -> None:
+        future.release()
+
+
+def _perform(packed: bytes) -> Any:
+    """Run a job on a worker."""
+    function, job = pickle.loads(packed)
+    return function(job)
+
+
+@contextmanager
+def _local_cluster(
+    settings: ExecutionSettings, workers: int, preload: Sequence[str], signals: _Signals
+) -> Iterator[Any]:
+    """Client of a scheduler in this process and of worker processes that are still starting."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as stack:
+        stack.enter_context(_environment_restored())
+        scratch = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="fleetgen-", ignore_cleanup_errors=True)
+        )
+        stack.enter_context(dask.config.set({**_LOCAL_CONFIG, "temporary-directory": scratch}))
+        # A client or cluster whose construction is cut short hangs when it is collected.
+        signals.hold()
+        try:
+            with _interrupts_blocked():
+                cluster = LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=0,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    memory_limit=settings.memory_limit_bytes,
+                    preload=list(preload),
+                    silence_logs=logging.CRITICAL,
+                )
+        except (OSError, RuntimeError) as error:
+            raise ClusterError(
+                f"the local cluster did not start: {error}. Try --executor threads"
+            ) from error
+        stack.callback(cluster.close)
+        client = Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
+        stack.callback(client.close)
+        signals.release()
+        cluster.scale(workers)  # type: ignore[no-untyped-call]
+        yield client
+
+
+@contextmanager
+def _given_scheduler(settings: ExecutionSettings, signals: _Signals) -> Iterator[Any]:
+    """Client of a scheduler that has workers, all of them with the versions of this process."""
+    from distributed import Client
+    from distributed.utils import silence_logging_cmgr
+
+    address = settings.scheduler or _address_in(settings.scheduler_file)
+    with ExitStack() as stack:
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
+        try:
+            # Asked first, for a client that cannot connect leaves a tangle behind.
+            asyncio.run(asyncio.wait_for(_answer(address), _CONNECT_S))
+        except Exception as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ClusterError(
+                f"no scheduler answers at {address!r} ({reason}). Start one with `dask scheduler` "
+                "and give its HOST:PORT, or leave out --scheduler to use this machine"
+            ) from error
+        signals.hold()
+        client: Any = Client(address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+        stack.callback(client.close)
+        signals.release()
+        try:
+            client.wait_for_workers(1, timeout=_NO_WORKERS_S)
+        except TimeoutError as error:
+            raise ClusterError(_no_workers(local=False)) from error
+        versions = client.get_versions(packages=_COMPARED_PACKAGES)
+        _refuse_mixed(versions["client"], versions["workers"])
+        yield client
+
+
+async def _answer(address: str) -> None:
+    """Wait for the answer of a scheduler."""
+    from distributed import Security
+    from distributed.core import rpc
+
+    security = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
+    connection = rpc(address, timeout=_CONNECT_S, connection_args=security)  # type: ignore[no-untyped-call]
+    async with connection as scheduler:
+        await scheduler.identity()
+
+
+def _address_in(scheduler_file: str | None) -> str:
+    """Address in a scheduler file, which may be about to be written."""
+    if scheduler_file is None:
+        raise ClusterError("--executor scheduler needs --scheduler or --scheduler-file")
+    deadline = time.monotonic() + _CONNECT_S
+    while True:
+        try:
+            with open(scheduler_file, encoding="utf-8") as file:
+                return str(json.load(file)["address"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"--scheduler-file {scheduler_file!r} gives no address: {error!r}. Start the "
+                    "scheduler with `dask scheduler --scheduler-file` and the same path"
+                ) from error
+            time.sleep(0.1)
+
+
+def _refuse_mixed(here: dict[str, Any], workers: dict[str, dict[str, Any]]) -> None:
+    """Refuse workers whose versions differ, for their bytes might."""
+    expected = _versions(here)
+    rows = [
+        f"{address:<28} {package:<10} {there or 'absent':<12} {expected[package] or 'absent'}"
+        for address, info in sorted(workers.items())
+        for package, there in _versions(info).items()
+        if there != expected[package]
+    ]
+    if rows:
+        head = f"{'worker':<28} {'package':<10} {'there':<12} here"
+        raise ClusterError(
+            "\n  ".join(["workers with other versions; install the same everywhere:", head, *rows])
+        )
+
+
+def _versions(info: dict[str, Any]) -> dict[str, str | None]:
+    packages = info["packages"]
+    python = ".".join(packages["python"].split(".")[:2])
+    return {"python": python, **{name: packages[name] for name in _COMPARED_PACKAGES}}
+
+
+def _no_workers(*, local: bool) -> str:
+    remedy = "Try --executor threads" if local else "Start some with `dask worker`"
+    return f"there have been no workers for {_NO_WORKERS_S} s. {remedy}, {_THEN_AGAIN}"
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Keep SIGINT from threads made inside, and from the processes that these start.
+
+    Ctrl-C goes to every process of a terminal. A worker that inherits the blocked signal is deaf to
+    it from its first instruction, which a handler set by the worker itself would not be.
+    """
+    # Started first, for its start would lift the block.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _environment_restored() -> Iterator[None]:
+    """Undo what Dask writes into the environment for its worker processes."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)

@@ -1,0 +1,179 @@
+"""The dimension tables of a run: its locations, systems, strings, jars in service and sensors."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fleetgen import rng
+from fleetgen.model import params, population
+from fleetgen.rng import Stream
+from fleetgen.schema import (
+    BATTERY,
+    BATTERY_MODEL,
+    BATTERY_SYSTEM,
+    ENVIRONMENTAL_SENSOR,
+    LOCATION,
+    STRING,
+    Column,
+    Table,
+)
+from fleetgen.spec import (
+    NULL,
+    BatterySystem,
+    Chunk,
+    Codes,
+    Fleet,
+    Location,
+    Plain,
+    RowGroup,
+    TimeGrid,
+)
+from fleetgen.units import day_number
+
+Row = dict[str, Any]
+
+WARRANTY_YEARS = 3
+"""Warranty from installation (an assumption: usual for stationary VRLA)."""
+
+
+def dimension_tables(
+    fleet: Fleet, selected: dict[str, tuple[str, ...]], seed: int, grid: TimeGrid
+) -> dict[Table, RowGroup]:
+    """Each dimension table as one row group; an entity appears when a selected jar is of it."""
+    rows: dict[Table, list[Row]] = {
+        table: []
+        for table in (
+            LOCATION,
+            BATTERY_MODEL,
+            BATTERY_SYSTEM,
+            STRING,
+            BATTERY,
+            ENVIRONMENTAL_SENSOR,
+        )
+    }
+    models: dict[str, Row] = {}
+    for site in fleet.sites:
+        chosen = [s for s in site.systems if any(t.string_id in selected for t in s.strings)]
+        if not chosen:
+            continue
+        rows[LOCATION].append(_location_row(site.location, fleet.time_zone))
+        rows[ENVIRONMENTAL_SENSOR].append(
+            {
+                "sensor_id": site.sensor_id,
+                "location_id": site.location.location_id,
+                "kind": "temperature and humidity, room and outdoor",
+            }
+        )
+        for system in chosen:
+            rows[BATTERY_SYSTEM].append(_system_row(site.location, system))
+            for s, string in enumerate(system.strings):
+                if string.string_id not in selected:
+                    continue
+                model = string.model
+                models.setdefault(
+                    model.model_id, {n: getattr(model, n) for n in BATTERY_MODEL.names}
+                )
+                rows[STRING].append(_string_row(site.location, system, s))
+                rows[BATTERY] += _battery_rows(
+                    site.location, system, s, set(selected[string.string_id]), seed, grid.start
+                )
+    rows[BATTERY_MODEL] = [models[name] for name in sorted(models)]
+    return {table: _row_group(table, entries) for table, entries in rows.items()}
+
+
+def _location_row(location: Location, time_zone: str) -> Row:
+    return {
+        "location_id": location.location_id,
+        "name": location.name,
+        "city": location.city,
+        "region": location.region,
+        "latitude": location.latitude,
+        "longitude": location.longitude,
+        "timezone": time_zone,
+        "commissioned_date": location.commissioned,
+        "climate": location.climate.climate_id,
+        "temperature_compensated": location.temperature_compensated,
+        "generator": location.generator,
+    }
+
+
+def _system_row(location: Location, system: BatterySystem) -> Row:
+    return {
+        "system_id": system.system_id,
+        "location_id": location.location_id,
+        "kind": system.kind,
+        "strings": len(system.strings),
+        "jars_per_string": system.jars_per_string,
+        "nominal_voltage_v": system.jars_per_string * system.strings[0].model.nominal_voltage_v,
+    }
+
+
+def _string_row(location: Location, system: BatterySystem, s: int) -> Row:
+    string = system.strings[s]
+    return {
+        "string_id": string.string_id,
+        "system_id": system.system_id,
+        "location_id": location.location_id,
+        "model_id": string.model.model_id,
+        "position_in_system": s + 1,
+        "jars": len(string.jar_ids),
+        "nominal_voltage_v": len(string.jar_ids) * string.model.nominal_voltage_v,
+        "float_current_channel": system.kind == "REC",
+    }
+
+
+def _battery_rows(
+    location: Location, system: BatterySystem, s: int, wanted: set[str], seed: int, start: date
+) -> list[Row]:
+    string = system.strings[s]
+    units = population.populate(seed, location, system, string, start)
+    rated_ah = string.model.rated_capacity_ah
+    rows = []
+    for j, jar_id in enumerate(string.jar_ids):
+        if jar_id not in wanted:
+            continue
+        read = partial(rng.normal, rng.key(seed, Stream.ACCEPTANCE, jar_id))
+        error = params.ACCEPTANCE_NOISE.value
+        installed = units.installed[j]
+        rows.append(
+            {
+                "battery_id": jar_id,
+                "string_id": string.string_id,
+                "system_id": system.system_id,
+                "location_id": location.location_id,
+                "model_id": string.model.model_id,
+                "position_in_string": j + 1,
+                "serial_number": units.serial_number[j],
+                "manufacture_date": units.manufactured[j],
+                "installed_date": installed,
+                "warranty_expiry_date": _years_later(installed, WARRANTY_YEARS),
+                "initial_capacity_ah": rated_ah * units.soh_new[j] * (1 + error * read(1)),
+                "initial_resistance_mohm": units.acceptance_uohm[j] / 1000.0,
+            }
+        )
+    return rows
+
+
+def _years_later(day: date, years: int) -> date:
+    if (day.month, day.day) == (2, 29):
+        return date(day.year + years, 2, 28)
+    return day.replace(year=day.year + years)
+
+
+def _row_group(table: Table, rows: list[Row]) -> RowGroup:
+    return {c.name: _chunk(c, [row[c.name] for row in rows]) for c in table.columns}
+
+
+def _chunk(column: Column, values: list[Any]) -> Chunk:
+    if column.kind in ("id", "text", "category"):
+        levels = tuple(dict.fromkeys(values))
+        code = {text: i for i, text in enumerate(levels)}
+        return Codes(np.array([code[v] for v in values], np.uint16), levels)
+    if column.kind == "date":
+        return Plain(np.array([day_number(v) for v in values], np.int64))
+    counts = [NULL if v is None else round(v * column.per_unit) for v in values]
+    return Plain(np.array(counts, np.int64))

@@ -1,0 +1,1 @@
+"""Storage, file formats and the manifest; no physics."""

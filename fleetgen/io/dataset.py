@@ -1,0 +1,85 @@
+"""The door to pyarrow for reading: tables, and columns as the counts that were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fleetgen.io.parquet import TEXT_KINDS
+from fleetgen.schema import Column, Table
+from fleetgen.spec import NULL
+
+Source = Any
+"""A path, or a file open for reading bytes."""
+
+Counts = dict[str, NDArray[Any]]
+
+
+def read_table(
+    sources: Source | Iterable[Source],
+    columns: Sequence[str] | None = None,
+    filters: Any = None,
+) -> pa.Table:
+    """Read files of one table, in the order given.
+
+    `filters` are those of `pyarrow.parquet.read_table`; row groups that cannot match are skipped.
+    """
+    if isinstance(sources, str) or hasattr(sources, "read") or not isinstance(sources, Iterable):
+        sources = [sources]
+    names = None if columns is None else list(columns)
+    return pa.concat_tables(
+        pq.read_table(source, columns=names, filters=filters, partitioning=None)
+        for source in sources
+    )
+
+
+def read_counts(
+    table: Table,
+    sources: Source | Iterable[Source],
+    columns: Sequence[str] | None = None,
+    filters: Any = None,
+) -> Counts:
+    """Read files of `table` as counts, see `iter_counts`."""
+    names = table.names if columns is None else columns
+    values = read_table(sources, names, filters)
+    return {name: _counts(table.column(name), values[name]) for name in names}
+
+
+def iter_counts(
+    table: Table, source: Source, columns: Sequence[str] | None = None
+) -> Iterator[Counts]:
+    """Read a file of `table` as counts, one row group in memory at a time.
+
+    Yields
+    ------
+    column name -> (row,)
+        Counts as int64 with `NULL` for a missing value; texts as objects with None.
+    """
+    names = list(table.names if columns is None else columns)
+    texts = [name for name in names if table.column(name).kind in TEXT_KINDS]
+    with pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file:
+        for index in range(file.num_row_groups):
+            values = file.read_row_group(index, columns=names)
+            yield {name: _counts(table.column(name), values[name]) for name in names}
+
+
+def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:
+    if column.kind in TEXT_KINDS:
+        coded = values.combine_chunks().dictionary_encode()
+        texts = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+        decoded: NDArray[Any] = texts[coded.indices.fill_null(-1).to_numpy()]
+        return decoded
+    missing = values.is_null().to_numpy()
+    if column.kind == "float":
+        scaled = values.fill_null(0.0).to_numpy().astype(np.float64) * column.per_unit
+        counts: NDArray[np.int64] = np.rint(scaled).astype(np.int64)
+    else:
+        stored = values.cast(pa.int32() if column.kind == "date" else pa.int64())
+        counts = stored.fill_null(0).to_numpy().astype(np.int64)
+    counts[missing] = NULL
+    return counts

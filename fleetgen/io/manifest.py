@@ -1,0 +1,276 @@
+"""The control files of a data set: whose it is, which parts are whole, what belongs to it.
+
+`_fleetgen/run.json` is the identity, written first; a receipt per part is written after the part's
+files and is its commit; the manifest names every file and comes last, before the marker `_SUCCESS`.
+Readers of Parquet skip names that begin with `_`. All of them are canonical JSON: sorted keys,
+ASCII, a line end; the manifest has one file entry a line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import cache
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+
+from fleetgen.errors import StorageError
+from fleetgen.io.store import Store, is_key
+from fleetgen.spec import FileEntry, Receipt
+
+FORMAT = 1
+"""Version of the control files; raised when an older fleetgen could not read them."""
+
+RUN = "_fleetgen/run.json"
+RECEIPTS = "_fleetgen/receipts"
+CHECKPOINTS = "_fleetgen/checkpoints"
+MANIFEST = "_fleetgen/manifest.json"
+SUCCESS = "_SUCCESS"
+
+_REMEDY = {
+    "run": "Choose another --output-dir, or remove this one.",
+    "receipt": "Delete this file, then run the same command again: its part alone is made anew.",
+    "manifest": "Delete this file, then run the same command again.",
+}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHOWN_DIFFERENCES = 20
+_SHOWN_CHARACTERS = 80
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Identity of a data set: the digest of its plan, and the plan in readable form."""
+
+    digest: str
+    identity: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a data set consists of."""
+
+    header: dict[str, Any]
+    files: tuple[FileEntry, ...]
+
+
+def receipt_key(job: str) -> str:
+    """Where the receipt of a job lies."""
+    return f"{RECEIPTS}/{job}.json"
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with sorted keys, ASCII, no spaces and a line end; NaN and infinity raise ValueError."""
+    return f"{_text(value)}\n".encode()
+
+
+# --- identity -------------------------------------------------------------------------------------
+
+
+def claim(store: Store, identity: Mapping[str, Any], digest: str) -> Literal["created", "joined"]:
+    """Make the directory that of this plan, or find that it is already.
+
+    Raises
+    ------
+    StorageError
+        Another plan lives there, or parts without an identity do.
+    """
+    # Looked for first: what is older than the identity must have lost its own.
+    strays = [*store.keys(RECEIPTS), *filter(store.exists, (MANIFEST, SUCCESS))]
+    if not store.exists(RUN):
+        if strays:
+            raise StorageError(
+                f"{store.url!r} holds {strays[0]} but no {RUN}, so that nobody knows to which "
+                f"plan it belongs. {_REMEDY['run']}"
+            )
+        record = _document("run", digest=digest, identity=dict(identity))
+        if store.put_if_absent(RUN, canonical_json(record)):
+            return "created"
+    there = read_run(store)
+    if there.digest == digest:
+        return "joined"
+    lines = differences(there.identity, identity)
+    if len(lines) > _SHOWN_DIFFERENCES:
+        lines[_SHOWN_DIFFERENCES:] = [f"and {len(lines) - _SHOWN_DIFFERENCES} more"]
+    raise StorageError(
+        "\n  ".join(
+            [
+                f"{store.url!r} holds a data set of another plan. {_REMEDY['run']} "
+                "Differences (there -> here):",
+                *lines,
+            ]
+        )
+    )
+
+
+def read_run(store: Store) -> RunRecord:
+    """Identity of the data set."""
+    return _load(store, RUN, "run", RunRecord)
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Lines `dotted.path: there -> here`, one for each leaf in which two JSON objects differ."""
+    old, new = (dict(_leaves(json.loads(_text(value)), "")) for value in (there, here))
+    return [
+        f"{_ascii(name)}: {old.get(name, 'absent'):.{_SHOWN_CHARACTERS}} -> "
+        f"{new.get(name, 'absent'):.{_SHOWN_CHARACTERS}}"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def write_receipt(store: Store, receipt: Receipt) -> None:
+    """Commit a part, all files of which are in place."""
+    store.put(receipt_key(receipt.job), canonical_json(_document("receipt", **asdict(receipt))))
+
+
+def read_receipt(store: Store, job: str) -> Receipt:
+    """Receipt of a job."""
+    key = receipt_key(job)
+    receipt = _load(store, key, "receipt", Receipt)
+    if receipt.job != job:
+        _refuse(store, key, "receipt", f"it is the receipt of {_brief(receipt.job)}")
+    return receipt
+
+
+def receipts_done(store: Store) -> set[str]:
+    """Jobs that have a receipt; the receipts themselves are not read."""
+    start, end = len(RECEIPTS) + 1, len(".json")
+    return {key[start:-end] for key in store.keys(RECEIPTS) if key.endswith(".json")}
+
+
+# --- the whole ------------------------------------------------------------------------------------
+
+
+def write_manifest(store: Store, header: Mapping[str, Any], files: Iterable[FileEntry]) -> None:
+    """Close the data set: the manifest, then `_SUCCESS`. `files` are taken one by one."""
+    store.put_stream(MANIFEST, _manifest_pieces(_document("manifest", header=header), files))
+    store.put(SUCCESS, b"")
+
+
+def read_manifest(store: Store) -> Manifest:
+    """Manifest of a closed data set."""
+    return _load(store, MANIFEST, "manifest", Manifest)
+
+
+def _manifest_pieces(document: dict[str, Any], files: Iterable[FileEntry]) -> Iterator[bytes]:
+    before = "{"
+    for name in sorted({*document, "files"}):
+        yield f"{before}{_text(name)}:".encode()
+        if name == "files":
+            before = "[\n"
+            for entry in files:
+                yield f"{before}{_text(asdict(entry))}".encode()
+                before = ",\n"
+            yield b"[]" if before == "[\n" else b"\n]"
+        else:
+            yield _text(document[name]).encode()
+        before = ","
+    yield b"}\n"
+
+
+# --- JSON, out and in -----------------------------------------------------------------------------
+
+
+def _document(kind: str, **content: Any) -> dict[str, Any]:
+    return {"format": FORMAT, "kind": kind, **content}
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _ascii(text: str) -> str:
+    """Text of a file that nobody vouches for, fit for one line on any terminal."""
+    return ascii(text)[1:-1]
+
+
+def _brief(value: Any) -> str:
+    text = _text(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{where}.{name}" if where else name)
+    elif isinstance(value, list) and value:
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, f"{where}[{index}]")
+    else:
+        yield where, _text(value)
+
+
+def _load(store: Store, key: str, kind: str, content: type[_T]) -> _T:
+    """Read a control file that may be damaged, foreign or newer than this code."""
+    raw = store.get(key)
+    try:
+        document = json.loads(raw.decode(), parse_constant=_no_constant)
+        if not isinstance(document, dict) or document.pop("kind", None) != kind:
+            _refuse(store, key, kind, f"it is no {kind} file of fleetgen")
+        version = document.pop("format", None)
+        if type(version) is int and version > FORMAT:
+            raise StorageError(
+                f"{store.url}/{key} has format {version}, and this fleetgen knows formats up to "
+                f"{FORMAT}. Use a newer fleetgen, or choose another --output-dir."
+            )
+        if type(version) is not int or version != FORMAT:
+            raise ValueError(f"format = {_brief(version)}")
+        made: _T = _decode(content, document, kind)
+    except json.JSONDecodeError as error:
+        _refuse(store, key, kind, f"line {error.lineno}, column {error.colno}: {error.msg}")
+    except (ValueError, RecursionError) as error:
+        _refuse(store, key, kind, str(error))
+    return made
+
+
+def _refuse(store: Store, key: str, kind: str, reason: str) -> NoReturn:
+    raise StorageError(
+        f"{store.url}/{key} cannot be used: {_ascii(reason)}. {_REMEDY[kind]}"
+    ) from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _decode(kind: Any, value: Any, where: str) -> Any:
+    """Value of a declared type from parsed JSON; ValueError says which field does not fit."""
+    if kind is Any:
+        return value
+    inner = get_args(kind)
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
+        hints = _hints(kind)
+        if odd := hints.keys() ^ value.keys():
+            raise ValueError(f"{where}: fields missing or unknown: {_brief(sorted(odd))}")
+        made: Any = kind(
+            **{name: _decode(hints[name], value[name], f"{where}.{name}") for name in hints}
+        )
+        if isinstance(made, FileEntry):
+            _check_entry(made, where)
+        return made
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_decode(inner[0], each, f"{where}[{i}]") for i, each in enumerate(value))
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return {name: _decode(inner[1], each, f"{where}.{name}") for name, each in value.items()}
+    if type(value) is kind:
+        return value
+    raise ValueError(f"{where} = {_brief(value)} is of the wrong type")
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _check_entry(entry: FileEntry, where: str) -> None:
+    # A path goes on to readers and to delete: it must stay below the root.
+    if not is_key(entry.path):
+        raise ValueError(f"{where}.path = {_brief(entry.path)} is no path of a file")
+    if min(entry.rows, entry.bytes) < 0 or not _SHA256.fullmatch(entry.sha256):
+        raise ValueError(f"{where}: rows, bytes or sha256 of {entry.path} are impossible")

@@ -1,0 +1,285 @@
+"""Voltage and current of jars and strings: open circuit, float, discharge, recharge, ripple, THD.
+
+Currents are magnitudes here; the output's sign (positive in charge) is set where it is sampled.
+Arrays run over the jars of one string, (jar,); voltages are per jar unless "cell" is said.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetgen.elementary import exponential, logarithm, logarithm10, power
+from fleetgen.jit import kernel
+from fleetgen.model import params
+
+Floats = NDArray[np.float64]
+
+_EMPTY = params.ACID_EMPTY_MOLAL.value
+_ACID = params.ACID_FULL_MOLAL.value - params.ACID_EMPTY_MOLAL.value
+_OCV_T = params.OCV_TEMPERATURE.value
+_RESERVE = params.ACID_RESERVE.value
+_TAFEL = params.TAFEL.value
+_TAFEL_T = params.TAFEL_TEMPERATURE.value
+_REFERENCE_V = params.FLOAT_REFERENCE.value
+_COMPENSATION = params.FLOAT_COMPENSATION.value
+_SET_MIN = params.FLOAT_SET_MINIMUM.value
+_SET_MAX = params.FLOAT_SET_MAXIMUM.value
+_COLD = params.CAPACITY_COLD.value
+_WARM = params.CAPACITY_WARM.value
+_RES_T = params.RESISTANCE_TEMPERATURE.value
+_CABLE_OHM = params.CABLE_RESISTANCE.value
+_FOUET_REST_S = params.FOUET_REST.value
+_LIMIT = params.CHARGE_LIMIT.value
+_POLARISATION = params.CHARGE_POLARISATION.value
+_ACCEPTANCE = params.CHARGE_ACCEPTANCE.value
+
+BISECTIONS = 40
+
+
+@kernel
+def open_circuit_cell_v(acid_frac: float, temperature_c: float) -> float:
+    """Open-circuit voltage of a cell [V] from the acid fraction s_o in [0, 1].
+
+    Bode's polynomial in log10 of the molality, molality linear in s_o; +0.2 mV/K.
+    """
+    x = logarithm10(_EMPTY + _ACID * acid_frac)
+    v = 1.9228 + x * (0.147519 + x * (0.063552 + x * (0.073772 + x * 0.033612)))
+    return v + _OCV_T * (temperature_c - 25.0)
+
+
+@kernel
+def acid_fraction(removed_ah: float, capacity_ah: float) -> float:
+    """Acid fraction s_o: 1 - q / (1.2 C), within [0, 1]; the range of the open-circuit law."""
+    return min(1.0, max(0.0, 1.0 - removed_ah / (_RESERVE * capacity_ah)))
+
+
+@kernel
+def state_of_charge(removed_ah: float, capacity_ah: float) -> float:
+    """Charge present over present capacity, 1 - q / C within [0, 1]; C = C10 x SOH."""
+    return min(1.0, max(0.0, 1.0 - removed_ah / capacity_ah))
+
+
+@kernel
+def float_set_cell_v(control_temperature_c: float, compensated: bool) -> float:
+    """Float set-point per cell [V]: 2.27 V less 3 mV/K above 25 degC, within 2.20 to 2.33 V."""
+    if not compensated:
+        return _REFERENCE_V
+    v = _REFERENCE_V + _COMPENSATION * (control_temperature_c - 25.0)
+    return min(_SET_MAX, max(_SET_MIN, v))
+
+
+@kernel
+def float_voltages(
+    bus_v: float, cells: float, rated_ah: float, ln_i0: Floats, temperature_c: Floats, out_v: Floats
+) -> float:
+    """Jar voltages [V] of a full string on float into `out_v`; returns the string current [A].
+
+    Tafel law of Schiffer 2007, I / C10 = I0 exp(11 (v - 2.27) + 0.06 (T - 25)), solved for the
+    common current so that the jars add up to `bus_v` exactly: the voltages are linear in ln I.
+    """
+    jars = ln_i0.size
+    total = 0.0
+    for j in range(jars):
+        out_v[j] = ln_i0[j] + _TAFEL_T * (temperature_c[j] - 25.0)
+        total += out_v[j]
+    ln_i = _TAFEL * (bus_v / (cells * jars) - _REFERENCE_V) + total / jars
+    for j in range(jars):
+        out_v[j] = cells * (_REFERENCE_V + (ln_i - out_v[j]) / _TAFEL)
+    return rated_ah * exponential(ln_i)
+
+
+@kernel
+def resistance_dc_ohm(
+    base_mohm: float, rated_ah: float, growth: float, temperature_c: float
+) -> float:
+    """Slope of a jar's voltage over load current [ohm]; `base_mohm` is per 100 Ah, new, 25 degC."""
+    return base_mohm * 1e-3 * (100.0 / rated_ah) * growth * (1.0 - _RES_T * (temperature_c - 25.0))
+
+
+@kernel
+def capacity_at_temperature(temperature_c: float) -> float:
+    """Capacity over capacity at 25 degC (Leoch data: 0 degC 86 %, 40 degC 103 %)."""
+    d = temperature_c - 25.0
+    return 1.0 + (_COLD * d if d < 0.0 else _WARM * d)
+
+
+@kernel
+def coup_de_fouet_cell_v(
+    rate_per_h: float, drawn_ah: float, rated_ah: float, rest_s: float, growth: float
+) -> float:
+    """Initial dip of a discharge per cell [V] after `drawn_ah` of it; minimum at 0.54 % of C10.
+
+    Nothing after less than 2 h on charge; Rys et al. 2021 for its presence and timing.
+    """
+    if rest_s < _FOUET_REST_S or drawn_ah <= 0.0:
+        return 0.0
+    depth_mv = min(45.0, max(12.0, 20.0 + 14.0 * logarithm10(rate_per_h / 0.1)))
+    charged = 1.0 - exponential(-rest_s / 43200.0)
+    x = drawn_ah / rated_ah
+    shape = exponential(-x / 0.015) * (1.0 - exponential(-x / 0.003)) / 0.5824
+    return depth_mv * 1e-3 * charged * power(growth, 0.3) * shape
+
+
+@kernel
+def discharge_voltages(
+    current_a: float,
+    depleting_a: float,
+    drawn_ah: float,
+    rest_s: float,
+    cells: float,
+    rated_ah: float,
+    family: Floats,
+    removed_ah: Floats,
+    soh: Floats,
+    growth: Floats,
+    temperature_c: Floats,
+    out_v: Floats,
+) -> float:
+    """Jar voltages [V] at load `current_a` into `out_v`; returns their sum.
+
+    V = n (OCV - K x / (1 - x)) - I R - n V_cdf with x = q / C(I, T, SOH): flat to x = 0.9, then the
+    knee. `depleting_a` is the current that depletion remembers; `family` is (capacity factor, knee
+    rate, exponent, R mOhm, K V/cell). x ends at 0.9999, where the law does; the cut-off is first.
+    """
+    rate = depleting_a / rated_ah
+    derating = 0.0
+    if rate > 0.0:
+        derating = power(rate / family[1], family[2])
+    total = 0.0
+    for j in range(removed_ah.size):
+        t = temperature_c[j]
+        full_ah = rated_ah * soh[j]
+        usable_ah = full_ah * capacity_at_temperature(t) * family[0] / (1.0 + derating)
+        x = min(removed_ah[j] / usable_ah, 0.9999)
+        v = open_circuit_cell_v(acid_fraction(removed_ah[j], full_ah), t) - family[4] * x / (
+            1.0 - x
+        )
+        if rate > 0.0:
+            v -= coup_de_fouet_cell_v(rate, drawn_ah, rated_ah, rest_s, growth[j])
+        out_v[j] = cells * v - current_a * resistance_dc_ohm(family[3], rated_ah, growth[j], t)
+        total += out_v[j]
+    return total
+
+
+@kernel
+def string_resistance_ohm(
+    rated_ah: float, family: Floats, growth: Floats, temperature_c: Floats
+) -> float:
+    """Slope of a string's voltage over current [ohm], cables included."""
+    total = _CABLE_OHM
+    for j in range(growth.size):
+        total += resistance_dc_ohm(family[3], rated_ah, growth[j], temperature_c[j])
+    return total
+
+
+@kernel
+def shared_currents(
+    power_w: float, source_v: Floats, resistance_ohm: Floats, out_a: Floats
+) -> float:
+    """Currents [A] of parallel strings that carry a constant power, into `out_a`; returns the bus.
+
+    Kirchhoff: sum (E_k - V) / R_k x V = P. Returns 0 when they cannot carry it. A string whose
+    source is below the bus gives nothing (its diode blocks).
+    """
+    conductance = 0.0
+    drive = 0.0
+    for k in range(source_v.size):
+        conductance += 1.0 / resistance_ohm[k]
+        drive += source_v[k] / resistance_ohm[k]
+    discriminant = drive * drive - 4.0 * conductance * power_w
+    if discriminant < 0.0:
+        return 0.0
+    bus_v = (drive + np.sqrt(discriminant)) / (2.0 * conductance)
+    for k in range(source_v.size):
+        out_a[k] = max(0.0, (source_v[k] - bus_v) / resistance_ohm[k])
+    return float(bus_v)
+
+
+@kernel
+def _recharge_sum(
+    current_a: float,
+    ln_rate: float,
+    rated_ah: float,
+    cells: float,
+    open_v: Floats,
+    charge_ohm: Floats,
+    gas_v: Floats,
+    out_v: Floats,
+    main_a: Floats,
+) -> float:
+    eta = _POLARISATION * (1.0 - exponential(-current_a / (0.01 * rated_ah)))
+    total = 0.0
+    for j in range(open_v.size):
+        v_main = open_v[j] + eta + current_a * charge_ohm[j]
+        v_gas = gas_v[j] + ln_rate / _TAFEL
+        if v_main <= v_gas:
+            main_a[j] = current_a
+            out_v[j] = cells * v_main
+        else:
+            main = (v_gas - open_v[j] - eta) / charge_ohm[j]
+            main_a[j] = min(current_a, max(0.0, main))
+            out_v[j] = cells * v_gas
+        total += out_v[j]
+    return total
+
+
+@kernel
+def recharge_voltages(
+    bus_v: float,
+    cells: float,
+    rated_ah: float,
+    family: Floats,
+    ln_i0: Floats,
+    removed_ah: Floats,
+    soh: Floats,
+    growth: Floats,
+    temperature_c: Floats,
+    work: Floats,
+    out_v: Floats,
+    main_a: Floats,
+) -> float:
+    """Jar voltages [V] and charging currents `main_a` [A] in recharge; returns the string current.
+
+    Main reaction and gassing branch share each cell's current; the string takes the charger's
+    limit of 0.1 C10 or the current at which its jars add up to `bus_v`, found by bisection in
+    ln I (the sum rises with the current). `work` is scratch, (3, jar).
+    """
+    for j in range(removed_ah.size):
+        t = temperature_c[j]
+        full_ah = rated_ah * soh[j]
+        work[0, j] = open_circuit_cell_v(acid_fraction(removed_ah[j], full_ah), t)
+        missing = max(1.0 - state_of_charge(removed_ah[j], full_ah), 1e-6)
+        ohmic = family[3] * 1e-3 / 6.0 * growth[j] * (100.0 / rated_ah)
+        cold = exponential(-0.02 * (t - 25.0))
+        work[1, j] = ohmic + _ACCEPTANCE * (100.0 / rated_ah) / missing * cold
+        work[2, j] = _REFERENCE_V - (ln_i0[j] + _TAFEL_T * (t - 25.0)) / _TAFEL
+    high = logarithm(_LIMIT)
+    current_a = _LIMIT * rated_ah
+    total = _recharge_sum(
+        current_a, high, rated_ah, cells, work[0], work[1], work[2], out_v, main_a
+    )
+    if total <= bus_v:
+        return current_a
+    low = high - 16.0
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        current_a = rated_ah * exponential(middle)
+        total = _recharge_sum(
+            current_a, middle, rated_ah, cells, work[0], work[1], work[2], out_v, main_a
+        )
+        if total > bus_v:
+            high = middle
+        else:
+            low = middle
+    return current_a
+
+
+@kernel
+def resistance_ohmic_mohm(
+    new_mohm: float, growth: float, temperature_c: float, soc_frac: float
+) -> float:
+    """What a monitor's ohmic measurement sees [mOhm] at the jar's temperature and charge."""
+    missing = 1.0 - soc_frac
+    charge = 1.0 + 0.3 * missing + 0.5 * missing * missing * missing
+    return new_mohm * growth * charge * (1.0 - _RES_T * (temperature_c - 25.0))

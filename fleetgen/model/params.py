@@ -1,0 +1,201 @@
+"""Every parameter of the model with its unit and source.
+
+A law module binds the `.value` of what it needs when it is imported, so that kernels compile it as
+a constant. `ASSUMED` as source means an engineering assumption; the note says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ASSUMED = "ASSUMED"
+_SCHIFFER = "Schiffer et al. 2007, J. Power Sources 168, as coded in SLIDE Cell_PbA.hpp"
+_BODE = "Bode 1977, Lead-Acid Batteries; OCV basis of PyBaMM Sulzer2019"
+_ENERSYS = "EnerSys DataSafe HX manual US-HX-IOM-002"
+_LEOCH = "Leoch discharge data, MA12-100"
+_ROBOTINA = "Robotina BTMS and Alber BDS monitor specifications"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number of the model."""
+
+    value: float
+    unit: str
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DischargeFamily:
+    """Fitted constants of a discharge family (per 100 Ah of C10)."""
+
+    capacity_factor: float
+    knee_rate_per_h: float
+    rate_exponent: float
+    resistance_dc_mohm: float
+    knee_v_per_cell: float
+    resistance_ohmic_mohm: float
+    source: str
+
+
+DISCHARGE_FAMILIES = {
+    "A": DischargeFamily(
+        2.009, 0.196, 0.446, 5.91, 0.0380, 4.9, "fit to CB12-115 table, RMS 4.5 %"
+    ),
+    "B": DischargeFamily(1.428, 1.665, 0.821, 4.72, 0.0313, 3.4, "fit to CSB GP12400, RMS 5.1 %"),
+}
+
+# Open circuit
+ACID_FULL_MOLAL = Parameter(6.2, "mol/kg", ASSUMED, "full AGM acid of 1.28-1.30 specific gravity")
+ACID_EMPTY_MOLAL = Parameter(1.3, "mol/kg", ASSUMED, "end of discharge")
+OCV_TEMPERATURE = Parameter(0.0002, "V/K per cell", _BODE)
+ACID_RESERVE = Parameter(1.20, "1", ASSUMED, "acid left at the 10-h end point; fitted")
+
+# Float
+TAFEL = Parameter(11.0, "1/V per cell", _SCHIFFER)
+TAFEL_TEMPERATURE = Parameter(0.06, "1/K", _SCHIFFER)
+FLOAT_REFERENCE = Parameter(2.27, "V/cell", _ENERSYS)
+FLOAT_CURRENT = Parameter(0.50e-3, "A/Ah", "Oerlikon recombination heat 0.09 W per cell, 100 Ah")
+FLOAT_COMPENSATION = Parameter(-0.003, "V/cell/K", _ENERSYS)
+FLOAT_SET_MINIMUM = Parameter(2.20, "V/cell", _ENERSYS)
+FLOAT_SET_MAXIMUM = Parameter(2.33, "V/cell", _ENERSYS)
+CONTROL_TIME = Parameter(1800.0, "s", ASSUMED, "low pass of the charger's temperature probe")
+FLOAT_SPREAD_STRING = Parameter(0.20, "ln(A/Ah)", ASSUMED, "string to string")
+FLOAT_SPREAD_JAR = Parameter(0.15, "ln(A/Ah)", "EnerSys: +-2 % individual jar voltage, settled")
+FLOAT_SPREAD_NEW = Parameter(0.20, "ln(A/Ah)", "EnerSys: +-5 % common early in float life")
+FLOAT_SETTLING = Parameter(180.0, "d", ASSUMED, "the early spread fades")
+FLOAT_WANDER = Parameter(0.04, "ln(A/Ah)", ASSUMED, "slow wander of a jar")
+FLOAT_WANDER_KNOT = Parameter(30, "d", ASSUMED, "knots of the wander")
+CHARGER_OFFSET = Parameter(0.003, "1", ASSUMED, "set-point offset of a charger")
+CHARGER_WANDER = Parameter(0.0005, "1", ASSUMED, "regulation")
+CHARGER_WANDER_TIME = Parameter(3600.0, "s", ASSUMED, "regulation")
+
+# Discharge
+DEPLETION_TIME = Parameter(600.0, "s", ASSUMED, "recovery of electrolyte depletion")
+CAPACITY_COLD = Parameter(0.0056, "1/K", _LEOCH, "0 degC 86 %")
+CAPACITY_WARM = Parameter(0.0020, "1/K", _LEOCH, "40 degC 103 %")
+RESISTANCE_TEMPERATURE = Parameter(0.006, "1/K", ASSUMED, "electrolyte conductivity")
+CABLE_RESISTANCE = Parameter(0.005, "ohm", ASSUMED, "string cabling")
+FOUET_REST = Parameter(7200.0, "s", ASSUMED, "no coup de fouet after a shorter float")
+STRING_CUTOFF = Parameter(1.75, "V/cell", "IEEE 1188 practice")
+JAR_CUTOFF = Parameter(10.5, "V", "keeps the jar above its specified floor")
+CUTOFF_DELAY = Parameter(10.0, "s", ASSUMED, "dwell before the disconnect opens")
+UPS_RATED_POWER = Parameter(380.0, "W/cell per 100 Ah", "15 min to 1.75 V/cell, LPX12-100 class")
+INVERTER_EFFICIENCY = Parameter(0.95, "1", ASSUMED, "double-conversion UPS")
+LOAD_MINIMUM = Parameter(0.30, "1", ASSUMED, "UPS load factor, lower end over the systems")
+LOAD_MAXIMUM = Parameter(0.65, "1", ASSUMED, "UPS load factor, upper end over the systems")
+LOAD_OFFICE = Parameter(0.05, "1", ASSUMED, "office-hours swing")
+LOAD_WANDER = Parameter(0.01, "1", ASSUMED, "fluctuation of the load")
+LOAD_WANDER_TIME = Parameter(3600.0, "s", ASSUMED, "fluctuation of the load")
+RECTIFIER_MINIMUM = Parameter(0.12, "1/h", ASSUMED, "rectifier load over C10: 6 h autonomy")
+RECTIFIER_MAXIMUM = Parameter(0.25, "1/h", ASSUMED, "rectifier load over C10: 4 h autonomy")
+
+# Recharge
+CHARGE_LIMIT = Parameter(0.10, "1/h", "vendor range 0.05-0.20 C10; maximum 0.3 (CSB, Leoch)")
+CHARGE_EFFICIENCY = Parameter(0.97, "1", ASSUMED, "Coulombic efficiency")
+CHARGE_POLARISATION = Parameter(0.05, "V/cell", ASSUMED, "activation overvoltage in charge")
+CHARGE_ACCEPTANCE = Parameter(2.6e-3, "ohm per cell, 100 Ah", ASSUMED, "fitted to vendor recharge")
+BOOST_SET = Parameter(2.35, "V/cell", "14.10 V per jar; 2.40 would put jars above 14.5 V")
+BOOST_DEFICIT = Parameter(0.05, "1", ASSUMED, "boost follows a deeper discharge")
+BOOST_END = Parameter(0.01, "1/h", ASSUMED, "boost ends below this current over C10")
+BOOST_LIMIT = Parameter(43_200.0, "s", ASSUMED, "and after 12 h at the latest")
+FULL_SOC = Parameter(0.999, "1", ASSUMED, "recharge becomes float")
+FINISHING_TIME = Parameter(3600.0, "s", ASSUMED, "the last 0.1 % returns on float")
+
+# Heat
+HEAT_CAPACITY = Parameter(800.0, "J/kg/K", "Pesaran/NREL 660-1000")
+THERMAL_RESISTANCE = Parameter(0.9, "K/W", ASSUMED, "hA of 8 W/m2K over 0.14 m2")
+THERMAL_RESISTANCE_END = Parameter(0.7, "K/W", ASSUMED, "jars at a shelf end")
+THERMAL_RESISTANCE_MIDDLE = Parameter(1.1, "K/W", ASSUMED, "jars in the middle of a shelf")
+REVERSIBLE_HEAT = Parameter(2.0e-4, "V/K per cell", _BODE)
+CABINET_RISE_UPS = Parameter(1.5, "K", ASSUMED, "closed cabinet")
+CABINET_RISE_RACK = Parameter(0.5, "K", ASSUMED, "open rack")
+NEIGHBOUR_SHARE = Parameter(0.15, "1", ASSUMED, "coupling to adjacent jars")
+JAR_TEMPERATURE_LIMIT = Parameter(80.0, "degC", ASSUMED, "beyond any law used here")
+
+# Room
+ROOM_TARGET = Parameter(24.0, "degC", "usage guide")
+ROOM_SITE_SIGMA = Parameter(0.8, "K", ASSUMED, "site to site")
+ROOM_OUTDOOR = Parameter(0.05, "1", ASSUMED, "leakage of outdoor temperature")
+ROOM_WANDER = Parameter(0.3, "K", ASSUMED, "control")
+ROOM_WANDER_TIME = Parameter(2400.0, "s", ASSUMED, "control")
+COMPRESSOR_SWING = Parameter(0.4, "K", ASSUMED, "peak to peak")
+COMPRESSOR_MINIMUM = Parameter(1080.0, "s", ASSUMED, "period")
+COMPRESSOR_MAXIMUM = Parameter(1500.0, "s", ASSUMED, "period")
+ROOM_HUMIDITY = Parameter(50.0, "%", ASSUMED, "conditioned room")
+ROOM_HUMIDITY_SIGMA = Parameter(4.0, "%", ASSUMED, "conditioned room")
+
+# Ageing
+ACTIVATION = Parameter(0.60, "eV", "C&D: life halves per 10 K; IEEE 1188/450 per 8.3 K; middle")
+BOLTZMANN = Parameter(8.617e-5, "eV/K", "CODATA")
+OVERVOLTAGE_AGEING = Parameter(10.0, "1/V per cell", "GNB 92.30: 2.33 V/cell halves life")
+OVERVOLTAGE_MINIMUM = Parameter(0.7, "1", ASSUMED, "range of the law")
+OVERVOLTAGE_MAXIMUM = Parameter(6.0, "1", ASSUMED, "range of the law")
+END_OF_LIFE_SOH = Parameter(0.80, "1", "IEEE 1188")
+JAR_AGEING_SPREAD = Parameter(0.12, "ln", ASSUMED, "jar to jar")
+STRING_AGEING_SPREAD = Parameter(0.08, "ln", ASSUMED, "string to string")
+CAPACITY_SPREAD = Parameter(0.02, "1", ASSUMED, "new capacity")
+RESISTANCE_SPREAD = Parameter(0.05, "1", ASSUMED, "new resistance")
+RESISTANCE_WANDER = Parameter(0.015, "ln", ASSUMED, "slow wander")
+RESISTANCE_WANDER_KNOT = Parameter(60, "d", ASSUMED, "knots of the wander")
+INITIAL_SOH_MINIMUM = Parameter(0.805, "1", ASSUMED, "a worn unit would have been replaced")
+OLDEST_STRING = Parameter(5.0, "a", ASSUMED, "replacement practice")
+YOUNGEST_STRING = Parameter(0.3, "a", ASSUMED, "replacement practice")
+RUL_HORIZON = Parameter(20.0, "a", ASSUMED, "RUL beyond it is censored")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A degradation class at the reference condition (25 degC jar, compensated float)."""
+
+    name: str
+    share: float
+    soh_per_year: float
+    resistance_per_year: float
+
+
+PROFILES = (
+    Profile("healthy", 0.85, 0.02, 0.05),
+    Profile("accelerated", 0.12, 0.08, 0.15),
+    Profile("failing", 0.03, 0.25, 0.40),
+)
+"""Shares and rates of the usage guide."""
+
+# Sensors
+JAR_VOLTAGE_NOISE = Parameter(0.002, "V", _ROBOTINA)
+JAR_VOLTAGE_GAIN = Parameter(0.0007, "1", _ROBOTINA, "specified +-0.2 %")
+JAR_TEMPERATURE_NOISE = Parameter(0.1, "K", _ROBOTINA)
+JAR_TEMPERATURE_OFFSET = Parameter(0.25, "K", _ROBOTINA, "specified +-0.5 K")
+RESISTANCE_NOISE = Parameter(0.01, "1", _ROBOTINA)
+RESISTANCE_GAIN = Parameter(0.01, "1", _ROBOTINA, "specified +-(1.5 % + 25 uOhm)")
+RESISTANCE_REST = Parameter(86_400.0, "s", _ROBOTINA, "not measured sooner after a discharge")
+STRING_VOLTAGE_NOISE = Parameter(0.05, "V", _ROBOTINA)
+STRING_VOLTAGE_GAIN = Parameter(0.002, "1", _ROBOTINA)
+HALL_NOISE = Parameter(0.05, "A", _ROBOTINA)
+HALL_GAIN = Parameter(0.01, "1", _ROBOTINA)
+HALL_OFFSET = Parameter(0.15, "A", _ROBOTINA)
+HALL_WANDER = Parameter(0.05, "A", ASSUMED, "wander of the zero offset over a month")
+HALL_WANDER_KNOT = Parameter(30, "d", ASSUMED, "knots of the wander")
+HALL_TEMPERATURE = Parameter(0.005, "A/K", ASSUMED, "tempco of the zero offset")
+SHUNT_NOISE = Parameter(0.002, "A", ASSUMED, "float current channel")
+SHUNT_OFFSET = Parameter(0.003, "A", ASSUMED, "float current channel")
+SHUNT_RANGE = Parameter(5.0, "A", ASSUMED, "float current channel")
+RIPPLE_BASE = Parameter(1.5, "A per 100 Ah", ASSUMED, "double-conversion UPS without load")
+RIPPLE_LOAD = Parameter(2.0, "A per 100 Ah", ASSUMED, "more at full load")
+RIPPLE_RECTIFIER = Parameter(0.3, "A per 100 Ah", ASSUMED, "rectifier")
+RIPPLE_SPREAD = Parameter(0.15, "ln", ASSUMED, "string to string")
+RIPPLE_DISCHARGE = Parameter(1.5, "1", ASSUMED, "inverter's second harmonic on battery")
+RIPPLE_NOISE = Parameter(0.02, "1", ASSUMED, "reading")
+THD_FULL_LOAD = Parameter(3.0, "%", ASSUMED, "rectifier input at full load")
+THD_QUARTER_LOAD = Parameter(8.0, "%", ASSUMED, "rectifier input at 25 % load")
+THD_NOISE = Parameter(0.2, "%", ASSUMED, "reading")
+AMBIENT_TEMPERATURE_NOISE = Parameter(0.1, "K", _ROBOTINA)
+AMBIENT_TEMPERATURE_OFFSET = Parameter(0.25, "K", _ROBOTINA, "specified +-0.5 K")
+AMBIENT_HUMIDITY_NOISE = Parameter(0.5, "%", _ROBOTINA)
+AMBIENT_HUMIDITY_OFFSET = Parameter(1.5, "%", _ROBOTINA, "specified +-3 %")
+ACCEPTANCE_NOISE = Parameter(0.01, "1", ASSUMED, "acceptance test instruments")
+
+# Weather and grid
+STORM_HOUR_WEIGHTS = (1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 5, 7, 9, 11, 12, 12, 10, 8, 5, 3, 2, 1, 1)
+"""Relative frequency of storms by local hour (ASSUMED; the afternoon peak is convective)."""

@@ -1,0 +1,217 @@
+"""The units in service at the start: class, age, spread and place of each jar of a string."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetgen import rng
+from fleetgen.elementary import exponential
+from fleetgen.jit import kernel
+from fleetgen.model import ageing, params, room, thermal
+from fleetgen.rng import Stream
+from fleetgen.spec import BatteryString, BatterySystem, Location
+from fleetgen.units import DAYS_PER_YEAR
+
+Floats = NDArray[np.float64]
+
+FLOAT_POWER_W = 0.68
+"""Heat of a 100 Ah jar on float: 50 mA at 13.6 V."""
+
+_EARLY = params.FLOAT_SPREAD_NEW.value
+_SETTLING_D = params.FLOAT_SETTLING.value
+_FLOAT_WANDER = params.FLOAT_WANDER.value
+_RESISTANCE_WANDER = params.RESISTANCE_WANDER.value
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Jars of one string at the start of the run; arrays are (jar,) unless said.
+
+    `profile` indexes `params.PROFILES`; `loss` is capacity lost so far in fractions of rated;
+    `acceptance_uohm` is the resistance read in the acceptance test, with its instrument error;
+    `ln_i0` the settled float constant and `ln_i0_unit` the unit deviation that fades with age;
+    `rise_k` the jar's mean excess over the room on float.
+    """
+
+    profile: NDArray[np.int64]
+    age_days: Floats
+    soh_new: Floats
+    ageing_spread: Floats
+    loss: Floats
+    rate_per_year: Floats
+    resistance_per_loss: Floats
+    new_mohm: Floats
+    acceptance_uohm: NDArray[np.int64]
+    ln_i0: Floats
+    ln_i0_unit: Floats
+    cabinet_rise_k: Floats
+    rise_k: Floats
+    thermal_k_per_w: Floats
+    time_constant_s: Floats
+    serial_number: tuple[str, ...]
+    installed: tuple[date, ...]
+    manufactured: tuple[date, ...]
+
+
+def _lognormal_mean_one(sigma: float, z: float) -> float:
+    return exponential(sigma * z - 0.5 * sigma * sigma)
+
+
+def _profile(draw: float) -> int:
+    below = 0.0
+    for index, profile in enumerate(params.PROFILES):
+        below += profile.share
+        if draw < below:
+            return index
+    return len(params.PROFILES) - 1
+
+
+def populate(
+    seed: int, location: Location, system: BatterySystem, string: BatteryString, start: date
+) -> Population:
+    """The jars of `string` as they stand at local midnight of `start`.
+
+    A string is as old as its location or its last replacement (0.3 to 5 years); a jar is as old as
+    its string unless it would be worn out, and was then replaced since. Its loss so far follows
+    from the ageing law at the location's climatological temperature.
+    """
+    jars = len(string.jar_ids)
+    model = string.model
+    ks = rng.key(seed, Stream.STRING, string.string_id)
+    kj = [rng.key(seed, Stream.JAR, jar) for jar in string.jar_ids]
+
+    def normals(counter: int) -> Floats:
+        return np.array([rng.normal(k, counter) for k in kj])
+
+    profile = np.array([_profile(rng.uniform(k, 0)) for k in kj], np.int64)
+    rate = np.array([params.PROFILES[i].soh_per_year for i in profile])
+    growth_rate = np.array([params.PROFILES[i].resistance_per_year for i in profile])
+    soh_new = 1.0 + params.CAPACITY_SPREAD.value * normals(1)
+    z_string = _lognormal_mean_one(params.STRING_AGEING_SPREAD.value, rng.normal(ks, 2))
+    spread = z_string * np.array(
+        [_lognormal_mean_one(params.JAR_AGEING_SPREAD.value, z) for z in normals(2)]
+    )
+
+    height, at_end = thermal.shelf_position(jars)
+    ups = system.kind == "UPS"
+    cabinet = (params.CABINET_RISE_UPS if ups else params.CABINET_RISE_RACK).value
+    position = 0.3 + 0.5 * height + 0.4 * ~at_end
+    cabinet_rise = cabinet * position + 0.2 * normals(6)
+    middle = params.THERMAL_RESISTANCE_MIDDLE.value if ups else params.THERMAL_RESISTANCE.value
+    k_per_w = np.where(at_end, params.THERMAL_RESISTANCE_END.value, middle)
+    own_rise = cabinet_rise + k_per_w * FLOAT_POWER_W * model.rated_capacity_ah / 100.0
+    rise = own_rise / (1.0 - params.NEIGHBOUR_SHARE.value)
+
+    offset = params.FLOAT_SPREAD_STRING.value * rng.normal(ks, 1)
+    ln_reference = -7.600902459542082  # ln(0.5e-3)
+    ln_unit = normals(4)
+    ln_i0 = ln_reference + offset + params.FLOAT_SPREAD_JAR.value * ln_unit
+
+    factor = _climatological_factor(location, seed, rise, ln_i0)
+    per_year = rate * spread * factor
+    place_years = (start - location.commissioned).days / DAYS_PER_YEAR
+    youngest, oldest = params.YOUNGEST_STRING.value, params.OLDEST_STRING.value
+    string_years = min(place_years, youngest + (oldest - youngest) * rng.uniform(ks, 0))
+    years = np.empty(jars)
+    for j in range(jars):
+        life = max(0.0, soh_new[j] - params.INITIAL_SOH_MINIMUM.value) / per_year[j]
+        if string_years < life:
+            years[j] = string_years
+        else:
+            years[j] = rng.uniform(kj[j], 5) * min(string_years, life)
+
+    new_mohm = (
+        params.DISCHARGE_FAMILIES[model.discharge_type].resistance_ohmic_mohm
+        * (100.0 / model.rated_capacity_ah)
+        * (1.0 + params.RESISTANCE_SPREAD.value * normals(3))
+    )
+    accepted = [
+        1.0 + params.ACCEPTANCE_NOISE.value * rng.normal(rng.key(seed, Stream.ACCEPTANCE, jar), 0)
+        for jar in string.jar_ids
+    ]
+    days = np.array([int(y * DAYS_PER_YEAR) for y in years])
+    installed = tuple(start - timedelta(days=int(d)) for d in days)
+    manufactured = tuple(
+        day - timedelta(days=30 + int(90 * rng.uniform(k, 7)))
+        for day, k in zip(installed, kj, strict=True)
+    )
+    return Population(
+        profile=profile,
+        age_days=days.astype(np.float64),
+        soh_new=soh_new,
+        ageing_spread=spread,
+        loss=per_year * days / DAYS_PER_YEAR,
+        rate_per_year=rate,
+        resistance_per_loss=growth_rate / rate,
+        new_mohm=new_mohm,
+        acceptance_uohm=np.floor(new_mohm * np.array(accepted) * 1000.0 + 0.5).astype(np.int64),
+        ln_i0=ln_i0,
+        ln_i0_unit=ln_unit,
+        cabinet_rise_k=cabinet_rise,
+        rise_k=rise,
+        thermal_k_per_w=k_per_w,
+        time_constant_s=k_per_w * model.mass_kg * params.HEAT_CAPACITY.value,
+        serial_number=tuple(
+            f"{model.model_id}-{day:%y%m}-{int(rng.bits(k[0], k[1], 8)) % 10**6:06d}"
+            for day, k in zip(manufactured, kj, strict=True)
+        ),
+        installed=installed,
+        manufactured=manufactured,
+    )
+
+
+def _climatological_factor(location: Location, seed: int, rise_k: Floats, ln_i0: Floats) -> Floats:
+    """Ageing rate over the reference condition's, (jar,), at the location's annual mean."""
+    annual = sum(location.climate.mean_c) / 12.0
+    target = room.target_c(location, seed)
+    room_c = float(room.daily_mean_c(target, np.array([annual]))[0])
+    ones, zeros = np.ones(len(rise_k)), np.zeros(len(rise_k))
+    out = np.empty((2, len(rise_k)))
+    ageing.walk(
+        np.array([room_c]),
+        location.temperature_compensated,
+        rise_k,
+        ln_i0,
+        ones,
+        ones,
+        ones,
+        zeros,
+        out,
+    )
+    factor: Floats = out[1] * DAYS_PER_YEAR
+    return factor
+
+
+@kernel
+def float_constants(
+    ln_i0: Floats,
+    ln_i0_unit: Floats,
+    age_days: Floats,
+    first: int,
+    wander: Floats,
+    out: Floats,
+) -> None:
+    """ln I0 of each jar at midnights into `out`, (midnight, jar).
+
+    The settled constant, the early spread that fades as exp(-age / 180 d), and a slow wander of
+    unit variance, (midnight, jar). `first` is the first midnight in days since the start.
+    """
+    for d in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            early = _EARLY * exponential(-(age_days[j] + first + d) / _SETTLING_D)
+            out[d, j] = ln_i0[j] + early * ln_i0_unit[j] + _FLOAT_WANDER * wander[d, j]
+
+
+@kernel
+def resistance_growth(
+    resistance_per_loss: Floats, loss: Floats, wander: Floats, out: Floats
+) -> None:
+    """Resistance over new at midnights into `out`, (midnight, jar): 1 + kappa L, and a wander."""
+    for d in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            grown = 1.0 + resistance_per_loss[j] * loss[d, j]
+            out[d, j] = grown * exponential(_RESISTANCE_WANDER * wander[d, j])

@@ -1,0 +1,335 @@
+"""What instruments make of the physical values: errors, noise, resolution, the sample clock.
+
+Samplers read the physical grid at evenly spaced instants, linear within a row and never across an
+edge, and return counts. Noise is keyed by channel and instant in whole seconds, so that it does not
+depend on the sampling interval; one 64-bit draw feeds up to four channels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetgen import rng
+from fleetgen.jit import kernel
+from fleetgen.model import params
+from fleetgen.rng import Key
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Counts = NDArray[np.int32]
+
+_JAR_V_NOISE = params.JAR_VOLTAGE_NOISE.value * 1000.0
+_JAR_C_NOISE = params.JAR_TEMPERATURE_NOISE.value * 10.0
+_STRING_V_NOISE = params.STRING_VOLTAGE_NOISE.value * 100.0
+_HALL_NOISE = params.HALL_NOISE.value * 100.0
+_HALL_T = params.HALL_TEMPERATURE.value
+_SHUNT_NOISE = params.SHUNT_NOISE.value * 1000.0
+_SHUNT_RANGE = params.SHUNT_RANGE.value * 1000.0
+_RIPPLE_NOISE = params.RIPPLE_NOISE.value
+_RIPPLE_DISCHARGE = params.RIPPLE_DISCHARGE.value
+_THD_FULL = params.THD_FULL_LOAD.value
+_THD_SLOPE = (params.THD_QUARTER_LOAD.value - params.THD_FULL_LOAD.value) / 3.0
+_THD_NOISE = params.THD_NOISE.value
+_AMBIENT_C_NOISE = params.AMBIENT_TEMPERATURE_NOISE.value * 10.0
+_AMBIENT_PCT_NOISE = params.AMBIENT_HUMIDITY_NOISE.value * 10.0
+
+_DISCHARGE = 3
+_IDLE = 4
+NULL_COUNT = np.iinfo(np.int32).min
+"""Null among int32 counts."""
+
+
+@kernel
+def row_at(t_row: Ints, instant_s: int) -> int:
+    """Last row at or before an instant that is not the closing one of an edge."""
+    low = 0
+    high = t_row.size - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if t_row[middle] <= instant_s:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def sample_jar(
+    t_row: Ints,
+    jar_v: Floats,
+    jar_c: Floats,
+    first_s: int,
+    step_s: int,
+    gain: float,
+    offset_c: float,
+    k: Key,
+    noise: float,
+    table: NDArray[np.float32],
+    out_v: Counts,
+    out_c: Counts,
+) -> None:
+    """Voltage [mV] and temperature [0.1 degC] of one jar at each instant, counts (sample,).
+
+    `noise` is 1, or 0 for ideal sensors.
+    """
+    n = out_v.size
+    k0 = k[0]
+    k1 = k[1]
+    noise_v = noise * _JAR_V_NOISE
+    noise_c = noise * _JAR_C_NOISE
+    row = row_at(t_row, first_s)
+    i = 0
+    while i < n:
+        t = first_s + i * step_s
+        while t_row[row + 1] <= t:
+            row += 1
+        t0 = t_row[row]
+        t1 = t_row[row + 1]
+        end = min(n, (t1 - first_s + step_s - 1) // step_s)
+        slope_v = (jar_v[row + 1] - jar_v[row]) / (t1 - t0) * gain * 1000.0
+        slope_c = (jar_c[row + 1] - jar_c[row]) / (t1 - t0) * 10.0
+        base_v = jar_v[row] * gain * 1000.0 + 0.5
+        base_c = (jar_c[row] + offset_c) * 10.0 + 0.5
+        for m in range(i, end):
+            instant = first_s + m * step_s
+            since = np.float64(instant - t0)
+            word = rng.bits(k0, k1, instant)
+            out_v[m] = np.int32(
+                np.floor(base_v + slope_v * since + noise_v * table[rng.lane(word, 0)])
+            )
+            out_c[m] = np.int32(
+                np.floor(base_c + slope_c * since + noise_c * table[rng.lane(word, 1)])
+            )
+        i = end
+
+
+@kernel
+def runs_of(
+    t_row: Ints,
+    values: Floats,
+    per_unit: float,
+    first_s: int,
+    step_s: int,
+    n: int,
+    lengths: Ints,
+    counts: Ints,
+) -> int:
+    """Runs of equal counts of a piecewise linear truth at each instant; returns their number.
+
+    `lengths` and `counts` must hold n entries.
+    """
+    runs = 0
+    row = row_at(t_row, first_s)
+    i = 0
+    while i < n:
+        t = first_s + i * step_s
+        while t_row[row + 1] <= t:
+            row += 1
+        t0 = t_row[row]
+        end = min(n, (t_row[row + 1] - first_s + step_s - 1) // step_s)
+        slope = (values[row + 1] - values[row]) / (t_row[row + 1] - t0) * per_unit
+        base = values[row] * per_unit + 0.5
+        head = np.int64(np.floor(base + slope * np.float64(t - t0)))
+        tail = np.int64(np.floor(base + slope * np.float64(first_s + (end - 1) * step_s - t0)))
+        if head == tail:
+            if runs > 0 and counts[runs - 1] == head:
+                lengths[runs - 1] += end - i
+            else:
+                lengths[runs] = end - i
+                counts[runs] = head
+                runs += 1
+        else:
+            for m in range(i, end):
+                since = np.float64(first_s + m * step_s - t0)
+                count = np.int64(np.floor(base + slope * since))
+                if runs > 0 and counts[runs - 1] == count:
+                    lengths[runs - 1] += 1
+                else:
+                    lengths[runs] = 1
+                    counts[runs] = count
+                    runs += 1
+        i = end
+    return runs
+
+
+@kernel
+def sample_modes(
+    t_row: Ints, mode_row: NDArray[np.uint8], first_s: int, step_s: int, out: NDArray[np.uint8]
+) -> None:
+    """Mode code at each instant, uint8 (sample,)."""
+    n = out.size
+    row = row_at(t_row, first_s)
+    i = 0
+    while i < n:
+        t = first_s + i * step_s
+        while t_row[row + 1] <= t:
+            row += 1
+        end = min(n, (t_row[row + 1] - first_s + step_s - 1) // step_s)
+        for m in range(i, end):
+            out[m] = mode_row[row]
+        i = end
+
+
+@kernel
+def within(starts_s: Ints, ends_s: Ints, first_s: int, step_s: int, out: NDArray[np.uint8]) -> None:
+    """1 where an instant lies in one of the intervals [start, end), else 0."""
+    n = out.size
+    for m in range(n):
+        out[m] = 0
+    for i in range(starts_s.size):
+        low = max(0, (starts_s[i] - first_s + step_s - 1) // step_s)
+        high = min(n, (ends_s[i] - first_s + step_s - 1) // step_s)
+        for m in range(low, high):
+            out[m] = 1
+
+
+@kernel
+def interpolated(
+    edges: Floats, edge_s: int, first_edge_s: int, first_s: int, step_s: int, out: Floats
+) -> None:
+    """Values at each instant of a series at evenly spaced edges, float64 (sample,)."""
+    last = edges.size - 2
+    for m in range(out.size):
+        since = first_s + m * step_s - first_edge_s
+        cell = min(since // edge_s, last)
+        w = (since - cell * edge_s) / edge_s
+        out[m] = edges[cell] + w * (edges[cell + 1] - edges[cell])
+
+
+@kernel
+def sample_string(
+    t_row: Ints,
+    string_v: Floats,
+    current_a: Floats,
+    mode: NDArray[np.uint8],
+    room_c: Floats,
+    load_frac: Floats,
+    hall_offset_a: Floats,
+    string_ohm: float,
+    ripple_a: float,
+    ripple_load_a: float,
+    first_s: int,
+    step_s: int,
+    gain_v: float,
+    gain_a: float,
+    shunt_offset_a: float,
+    k: Key,
+    k2: Key,
+    noise: float,
+    table: NDArray[np.float32],
+    out: Counts,
+) -> None:
+    """All channels of one string at each instant into `out`, counts (7, sample).
+
+    Rows: voltage [0.01 V], Hall current [0.01 A], ripple current [0.01 A], ripple voltage [mV],
+    float current [mA] or null beyond the shunt's range, power [W], THD [0.1 %] or null on battery.
+    The ripple current is `ripple_a` + `ripple_load_a` x load.
+    """
+    n = mode.size
+    row = row_at(t_row, first_s)
+    i = 0
+    while i < n:
+        t = first_s + i * step_s
+        while t_row[row + 1] <= t:
+            row += 1
+        t0 = t_row[row]
+        span = t_row[row + 1] - t0
+        end = min(n, (t_row[row + 1] - first_s + step_s - 1) // step_s)
+        slope_v = (string_v[row + 1] - string_v[row]) / span
+        slope_a = (current_a[row + 1] - current_a[row]) / span
+        for m in range(i, end):
+            instant = first_s + m * step_s
+            since = np.float64(instant - t0)
+            a = rng.bits(k[0], k[1], instant)
+            b = rng.bits(k2[0], k2[1], instant)
+            v = string_v[row] + slope_v * since
+            amps = current_a[row] + slope_a * since
+            volts = np.floor(
+                v * gain_v * 100.0 + noise * _STRING_V_NOISE * table[rng.lane(a, 0)] + 0.5
+            )
+            zero = hall_offset_a[m] + noise * _HALL_T * (room_c[m] - 25.0)
+            hall = np.floor(
+                (amps * gain_a + zero) * 100.0 + noise * _HALL_NOISE * table[rng.lane(a, 1)] + 0.5
+            )
+            ripple = ripple_a + ripple_load_a * load_frac[m]
+            on_battery = mode[m] == _DISCHARGE or mode[m] == _IDLE
+            if mode[m] == _DISCHARGE:
+                ripple *= _RIPPLE_DISCHARGE
+            if mode[m] == _IDLE:
+                ripple = 0.0
+            jitter = noise * _RIPPLE_NOISE
+            out[0, m] = np.int32(volts)
+            out[1, m] = np.int32(hall)
+            out[2, m] = np.int32(
+                np.floor(ripple * (1.0 + jitter * table[rng.lane(a, 2)]) * 100.0 + 0.5)
+            )
+            out[3, m] = np.int32(
+                np.floor(
+                    ripple * string_ohm * (1.0 + jitter * table[rng.lane(a, 3)]) * 1000.0 + 0.5
+                )
+            )
+            shunt = (amps + shunt_offset_a) * 1000.0 + noise * _SHUNT_NOISE * table[rng.lane(b, 0)]
+            out[4, m] = (
+                np.int32(np.floor(shunt + 0.5)) if abs(shunt) <= _SHUNT_RANGE else NULL_COUNT
+            )
+            out[5, m] = np.int32(np.floor(volts * hall / 10000.0 + 0.5))
+            thd = _THD_FULL + _THD_SLOPE * (1.0 / load_frac[m] - 1.0)
+            thd += noise * _THD_NOISE * table[rng.lane(b, 1)]
+            out[6, m] = NULL_COUNT if on_battery else np.int32(np.floor(thd * 10.0 + 0.5))
+        i = end
+
+
+@kernel
+def sample_room(
+    room_c: Floats,
+    room_pct: Floats,
+    outdoor_c: Floats,
+    outdoor_pct: Floats,
+    first_s: int,
+    step_s: int,
+    offset_c: float,
+    offset_pct: float,
+    outdoor_offset_c: float,
+    outdoor_offset_pct: float,
+    k: Key,
+    noise: float,
+    table: NDArray[np.float32],
+    out: Counts,
+) -> None:
+    """Room and outdoor temperature [0.1 degC] and humidity [0.1 %] into `out`, counts (4, sample).
+
+    Rows: room temperature, room humidity, outdoor temperature, outdoor humidity. A hygrometer
+    reads 100 % at the most.
+    """
+    for m in range(room_c.size):
+        word = rng.bits(k[0], k[1], first_s + m * step_s)
+        a = (room_c[m] + offset_c) * 10.0 + noise * _AMBIENT_C_NOISE * table[rng.lane(word, 0)]
+        b = (room_pct[m] + offset_pct) * 10.0 + noise * _AMBIENT_PCT_NOISE * table[
+            rng.lane(word, 1)
+        ]
+        c = (outdoor_c[m] + outdoor_offset_c) * 10.0
+        c += noise * _AMBIENT_C_NOISE * table[rng.lane(word, 2)]
+        d = (outdoor_pct[m] + outdoor_offset_pct) * 10.0
+        d += noise * _AMBIENT_PCT_NOISE * table[rng.lane(word, 3)]
+        out[0, m] = np.int32(np.floor(a + 0.5))
+        out[1, m] = np.int32(max(0.0, min(1000.0, np.floor(b + 0.5))))
+        out[2, m] = np.int32(np.floor(c + 0.5))
+        out[3, m] = np.int32(max(0.0, min(1000.0, np.floor(d + 0.5))))
+
+
+@kernel
+def extent(counts: Counts) -> tuple[int, int, int, int]:
+    """Number, sum, lowest and highest of the counts that are not null."""
+    known = 0
+    total = 0
+    low = 2**62
+    high = -(2**62)
+    for i in range(counts.size):
+        count = int(counts[i])
+        if count != NULL_COUNT:
+            known += 1
+            total += count
+            low = min(low, count)
+            high = max(high, count)
+    return known, total, low, high

@@ -1,0 +1,158 @@
+"""The use cases: they join the layers and decide nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import psutil
+
+from fleetgen.config import RunConfig
+from fleetgen.errors import ConfigError, StorageError
+from fleetgen.execute import ExecutionSettings, available_cores, open_engine
+from fleetgen.plan import Estimate, Plan, estimate, make_plan, rows_of
+from fleetgen.spec import Job, PartJob, StringJob
+
+Stage = Literal["planned", "slow path", "parts", "reduce", "complete"]
+
+SMALL_RUN_ROWS = 4_000_000
+"""Jar samples below which the start of worker processes takes longer than the run."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of a run, told at each step; `done` is the job just finished."""
+
+    stage: Stage
+    plan: Plan
+    estimate: Estimate
+    workers: int
+    executor: str
+    jobs_done: int = 0
+    jobs: int = 0
+    rows_done: int = 0
+    rows: int = 0
+    bytes_done: int = 0
+    dashboard_url: str | None = None
+
+
+Notify = Callable[[Progress], None]
+
+
+def generate(config: RunConfig, notify: Notify = lambda _: None) -> Progress:
+    """Make the data set of `config`, or finish the one that lies at its output.
+
+    Raises
+    ------
+    StorageError
+        The output cannot be written, has no room, or holds another plan.
+    SimulationError, ClusterError
+        See `execute`.
+    """
+    with ExitStack() as stack:
+        url = config.output.directory
+        if config.output.format == "none":  # control files alone, and not for long
+            url = tempfile.mkdtemp(prefix="fleetgen-")
+            stack.callback(shutil.rmtree, url, ignore_errors=True)
+        return _generate(config, url, notify)
+
+
+def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
+    # pyarrow and fsspec: a refused command line must not wait for them
+    from fleetgen.io import manifest
+    from fleetgen.io.store import open_store
+
+    store = open_store(url)
+    plan = make_plan(config, store.url)
+    settings = _settings(config, plan)
+    workers = settings.workers or 1
+    cost = estimate(plan, workers)
+    now = Progress("planned", plan, cost, workers, settings.executor)
+    notify(now)
+    if not store.exists(manifest.RUN):
+        store.preflight()
+    _refuse_what_cannot_fit(store.free_bytes(), cost, url)
+    manifest.claim(store, config.identity(), plan.run.plan_digest)
+    if store.exists(manifest.SUCCESS):
+        now = replace(now, stage="complete")
+        notify(now)
+        return now
+    done = manifest.receipts_done(store)
+    todo = plan.missing(done)
+    if todo:
+        now = _run_parts(plan, todo, settings, now, notify)
+    now = replace(now, stage="reduce")
+    notify(now)
+    from fleetgen.reduce import reduce  # what a reduce needs is not needed to refuse a run
+
+    reduce(config, plan, cost, store)
+    now = replace(now, stage="complete")
+    notify(now)
+    return now
+
+
+def _settings(config: RunConfig, plan: Plan) -> ExecutionSettings:
+    """Where to run: as asked, else a local cluster, or in this process if the run is small."""
+    asked = config.execution
+    executor = asked.executor
+    if executor is None:
+        jars = sum(len(jar_ids) for jar_ids in plan.selected.values())
+        small = jars * plan.run.grid.instants < SMALL_RUN_ROWS and asked.workers is None
+        executor = "serial" if small else "local"
+    workers = asked.workers or available_cores()
+    return ExecutionSettings(
+        executor=executor,
+        workers=1 if executor == "serial" else min(workers, len(plan.parts)),
+        scheduler=asked.scheduler,
+        scheduler_file=asked.scheduler_file,
+    )
+
+
+def _run_parts(
+    plan: Plan,
+    todo: list[PartJob],
+    settings: ExecutionSettings,
+    now: Progress,
+    notify: Notify,
+) -> Progress:
+    """Both passes on one engine: slow paths of the systems concerned, then the parts."""
+    from fleetgen.task import run_job  # numba: 1 s
+
+    systems = {job.system.system_id for job in todo if isinstance(job, StringJob)}
+    slow = [job for job in plan.slow_paths if job.system.system_id in systems]
+    total = sum(rows_of(job) for job in todo)
+    run_id = plan.run.plan_digest[:12]
+    with open_engine(settings, run_id, preload=["fleetgen.task"]) as engine:
+        now = replace(now, workers=engine.workers, dashboard_url=engine.dashboard_url)
+        stages: tuple[tuple[Stage, Sequence[Job]], ...] = (("slow path", slow), ("parts", todo))
+        for stage, jobs in stages:
+            now = replace(now, stage=stage, jobs=len(jobs), jobs_done=0, rows=total)
+            notify(now)
+            for done in engine.run(run_job, jobs):
+                now = replace(
+                    now,
+                    jobs_done=now.jobs_done + 1,
+                    rows_done=now.rows_done + done.rows,
+                    bytes_done=now.bytes_done + (done.bytes if stage == "parts" else 0),
+                )
+                notify(now)
+    return now
+
+
+def _refuse_what_cannot_fit(free_bytes: int | None, cost: Estimate, place: str) -> None:
+    if free_bytes is not None and cost.bytes > free_bytes:
+        raise StorageError(
+            f"--output-dir {place!r}: about {cost.bytes / 1e9:.1f} GB are needed and "
+            f"{free_bytes / 1e9:.1f} GB are free; free some room, choose another place, a longer "
+            "--sampling-seconds or fewer batteries"
+        )
+    available = psutil.virtual_memory().available
+    if cost.memory_bytes > available:
+        raise ConfigError(
+            f"--workers: about {cost.memory_bytes / 1e9:.1f} GB of memory are needed and "
+            f"{available / 1e9:.1f} GB are available; use fewer --workers"
+        )

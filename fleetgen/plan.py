@@ -1,0 +1,167 @@
+"""From a configuration to the ordered jobs of a run, and what they will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from fleetgen.config import RunConfig
+from fleetgen.schema import TELEMETRY
+from fleetgen.spec import (
+    Block,
+    Fleet,
+    PartJob,
+    RoomJob,
+    Run,
+    SlowPathJob,
+    StringJob,
+    TimeGrid,
+)
+from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date, day_number
+
+ROWS_PER_PART = 13_500_000
+"""Most jar samples in one part: a month of 24 jars at 5 s, about 9 MB of Parquet."""
+
+BYTES_PER_ROW = {
+    "telemetry_jar_raw": 1.0,
+    "telemetry_jar_calc": 0.03,
+    "telemetry_string_raw": 4.3,
+    "telemetry_string_calc": 1.3,
+    "telemetry_env": 1.7,
+    "feature_store": 65.0,
+}
+"""Measured on the production run; the feature store counts its CSV copy, too."""
+
+WORKER_BYTES = 330_000_000
+"""Most that a worker process holds: its libraries and one part."""
+
+CLIENT_BYTES = 220_000_000
+"""Most that the client holds, with an embedded scheduler."""
+
+ROWS_PER_SECOND = 15_000_000
+"""Jar samples per second and core that a run is taken to make, to say how long it may last."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's jobs in the order in which they are started."""
+
+    run: Run
+    fleet: Fleet
+    selected: dict[str, tuple[str, ...]]
+    slow_paths: tuple[SlowPathJob, ...]
+    strings: tuple[StringJob, ...]
+    rooms: tuple[RoomJob, ...]
+
+    @property
+    def parts(self) -> tuple[PartJob, ...]:
+        """All jobs that leave files."""
+        return (*self.strings, *self.rooms)
+
+    def missing(self, receipts: set[str]) -> list[PartJob]:
+        """Parts without a receipt."""
+        return [job for job in self.parts if job.key not in receipts]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take."""
+
+    rows: dict[str, int]
+    bytes: int
+    files: int
+    memory_bytes: int
+    seconds: float
+
+
+def blocks(grid: TimeGrid, jars: int, most_days: int | None) -> Iterator[Block]:
+    """Blocks of local days of a run, each within a month and small enough for one part."""
+    per_day = jars * -(-SECONDS_PER_DAY // grid.interval_s)
+    longest = max(1, min(ROWS_PER_PART // per_day, most_days or 31))
+    first = grid.first_day
+    while first < grid.end_day:
+        day = day_date(first)
+        month = day_number(date(day.year + day.month // 12, day.month % 12 + 1, 1))
+        end = min(first + longest, month, grid.end_day)
+        yield Block(first, end)
+        first = end
+
+
+def rows_of(job: PartJob) -> int:
+    """Sample and feature rows that a part will hold, in all its tables."""
+    grid = job.run.grid
+    start, end = grid.midnight_s(job.block.first_day), grid.midnight_s(job.block.end_day)
+    samples = grid.first_index(end) - grid.first_index(start)
+    if isinstance(job, RoomJob):
+        return samples
+    hours = max(0, (min(grid.end_s, end) - start) // SECONDS_PER_HOUR)
+    return 2 * samples * (len(job.jar_ids) + 1) + hours * len(job.jar_ids)
+
+
+def make_plan(config: RunConfig, output_url: str) -> Plan:
+    """The jobs of `config`, writing to `output_url`.
+
+    A system is walked when one of its jars is selected; string, room and slow path jobs follow in
+    order of configuration.
+    """
+    fleet, grid = config.to_fleet(), config.grid()
+    selected = config.selected(fleet)
+    run = Run(
+        seed=config.run.seed,
+        grid=grid,
+        output_url=output_url,
+        format=config.output.format,
+        writer=config.output.writer,
+        plan_digest=config.digest(),
+    )
+    slow, strings, rooms = [], [], []
+    for site in fleet.sites:
+        wanted_here = False
+        for system in site.systems:
+            wanted = [selected.get(string.string_id, ()) for string in system.strings]
+            if not any(wanted):
+                continue
+            wanted_here = True
+            slow.append(SlowPathJob(run, site.location, system))
+            jars = system.jars_per_string
+            for index, jar_ids in enumerate(wanted):
+                if jar_ids:
+                    strings += [
+                        StringJob(run, site.location, system, site.sensor_id, index, jar_ids, block)
+                        for block in blocks(grid, jars, config.execution.block_days)
+                    ]
+        if wanted_here:
+            rooms += [
+                RoomJob(run, site.location, site.sensor_id, block)
+                for block in blocks(grid, 24, config.execution.block_days)
+            ]
+    return Plan(run, fleet, selected, tuple(slow), tuple(strings), tuple(rooms))
+
+
+def estimate(plan: Plan, workers: int) -> Estimate:
+    """Rows and files exactly; bytes, memory and time from measured rates."""
+    grid = plan.run.grid
+    jars = sum(len(jar_ids) for jar_ids in plan.selected.values())
+    strings = len({job.string.string_id for job in plan.strings})
+    sensors = len({job.sensor_id for job in plan.rooms})
+    hours = grid.duration_s // SECONDS_PER_HOUR
+    rows = {
+        "telemetry_jar_raw": jars * grid.instants,
+        "telemetry_jar_calc": jars * grid.instants,
+        "telemetry_string_raw": strings * grid.instants,
+        "telemetry_string_calc": strings * grid.instants,
+        "telemetry_env": sensors * grid.instants,
+        "feature_store": jars * hours,
+    }
+    with_hours = 5 if hours else 4
+    files = with_hours * len(plan.strings) + len(plan.rooms)
+    written = plan.run.format != "none"
+    size = sum(int(rows[table.name] * BYTES_PER_ROW[table.name]) for table in TELEMETRY)
+    return Estimate(
+        rows=rows,
+        bytes=size if written else 0,
+        files=files if written else 0,
+        memory_bytes=CLIENT_BYTES + workers * WORKER_BYTES,
+        seconds=2 + rows["telemetry_jar_raw"] / (ROWS_PER_SECOND * max(1, workers)),
+    )

@@ -1,0 +1,144 @@
+"""A run's progress on the screen: a live bar, plain lines, JSON lines, or nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from fleetgen.pipeline import Notify, Progress
+
+PLAIN_EVERY_S = 10.0
+
+
+def reporter(style: str, stream: TextIO = sys.stderr) -> tuple[Notify, Callable[[], None]]:
+    """Give what to call at each step and at the end; `auto` is a bar on a terminal, else plain."""
+    if style == "auto":
+        style = "bar" if stream.isatty() else "plain"
+    if style == "none":
+        return lambda _: None, lambda: None
+    if style == "json":
+        return _json_lines(stream), lambda: None
+    if style == "bar":
+        return _bar()
+    return _Plain(stream), lambda: None
+
+
+def planned(now: Progress) -> str:
+    """Say what a run will make and take."""
+    cost = now.estimate
+    jars = sum(len(ids) for ids in now.plan.selected.values())
+    size = f"about {_bytes(cost.bytes)} in {cost.files:,} files" if cost.files else "no files"
+    return (
+        f"{jars:,} batteries, {cost.rows['telemetry_jar_raw']:,} jar samples; {size}, about "
+        f"{_bytes(cost.memory_bytes)} of memory, about {_time(cost.seconds)} on {now.workers} "
+        f"worker{'s' if now.workers != 1 else ''} ({now.executor})"
+    )
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+@dataclass
+class _Plain:
+    stream: TextIO
+    started_s: float = field(default_factory=time.monotonic)
+    told_s: float = 0.0
+    stage: str = ""
+
+    def __call__(self, now: Progress) -> None:
+        elapsed = time.monotonic() - self.started_s
+        if now.stage == "planned":
+            self._say(planned(now))
+        elif now.stage == "complete":
+            self._say(f"complete after {_time(elapsed)}")
+        elif now.stage != self.stage or elapsed - self.told_s >= PLAIN_EVERY_S:
+            self.told_s = elapsed
+            where = f"; dashboard {now.dashboard_url}" if now.dashboard_url else ""
+            where = where if now.stage != self.stage else ""
+            self._say(f"{now.stage}: {_state(now, elapsed)}{where}")
+        self.stage = now.stage
+
+    def _say(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+
+def _state(now: Progress, elapsed_s: float) -> str:
+    rate = now.rows_done / elapsed_s if elapsed_s > 0 else 0.0
+    left = f", {_time((now.rows - now.rows_done) / rate)} left" if rate and now.rows else ""
+    return f"{now.jobs_done} of {now.jobs} jobs, {rate / 1e6:.1f} million rows/s{left}"
+
+
+def _json_lines(stream: TextIO) -> Notify:
+    started = time.monotonic()
+
+    def tell(now: Progress) -> None:
+        line: dict[str, object] = {
+            "stage": now.stage,
+            "jobs_done": now.jobs_done,
+            "jobs": now.jobs,
+            "rows_done": now.rows_done,
+            "rows": now.rows,
+            "bytes_done": now.bytes_done,
+            "workers": now.workers,
+            "executor": now.executor,
+            "dashboard_url": now.dashboard_url,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        if now.stage == "planned":
+            cost = now.estimate
+            line["estimate"] = {
+                "rows": cost.rows,
+                "bytes": cost.bytes,
+                "files": cost.files,
+                "memory_bytes": cost.memory_bytes,
+                "seconds": round(cost.seconds, 1),
+            }
+        print(json.dumps(line), file=stream, flush=True)
+
+    return tell
+
+
+def _bar() -> tuple[Notify, Callable[[], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    bar = Bar(
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    started = time.monotonic()
+    task = bar.add_task("", state="", total=None)
+
+    def tell(now: Progress) -> None:
+        if now.stage == "planned":
+            console.print(planned(now), highlight=False)
+            bar.start()
+            return
+        if now.dashboard_url and now.stage == "slow path" and now.jobs_done == 0:
+            console.print(f"dashboard {now.dashboard_url}", highlight=False)
+        total = now.rows if now.stage == "parts" else None
+        state = _state(now, time.monotonic() - started) if now.stage == "parts" else ""
+        bar.update(task, description=now.stage, completed=now.rows_done, total=total, state=state)
+        if now.stage == "complete":
+            bar.stop()
+
+    return tell, bar.stop

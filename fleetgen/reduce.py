@@ -1,0 +1,117 @@
+"""The last step: what closes a data set once every part has its receipt.
+
+Receipts are read one at a time in the order of the plan, so that neither memory nor the result
+depends on how the parts came about. All of it can be made again: the manifest comes last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Iterator
+
+from fleetgen import __version__, fleet
+from fleetgen.config import RunConfig
+from fleetgen.io import manifest, tables
+from fleetgen.io.store import Store
+from fleetgen.plan import Estimate, Plan
+from fleetgen.report import page
+from fleetgen.report.summary import Summary
+from fleetgen.schema import DATA_VERSION, FEATURE_STORE, SCHEMA_VERSION
+from fleetgen.spec import FileEntry, Receipt
+from fleetgen.task import CHECKPOINTS, MEMBERS, member_key
+
+STATES = "battery_states.json"
+REPORT = "DATA_GENERATION_REPORT.md"
+
+
+def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
+    """Write dimension tables, single files, states and report, then the manifest."""
+    summary = Summary()
+    for receipt in _receipts(plan, store):
+        summary.take(receipt)
+    closing: list[FileEntry] = []
+    if plan.run.format != "none":
+        closing = [
+            *_dimensions(config, plan, store),
+            _feature_file(plan, store, summary.rows[FEATURE_STORE.name]),
+            _states(plan, store, summary.batteries),
+            _report(config, plan, cost, store, summary),
+        ]
+    header = {
+        "fleetgen": __version__,
+        "python": platform.python_version(),
+        "data_version": DATA_VERSION,
+        "schema_version": SCHEMA_VERSION,
+        "plan_digest": plan.run.plan_digest,
+        "seed": plan.run.seed,
+        "rows": dict(sorted(summary.rows.items())),
+    }
+    parts = (entry for receipt in _receipts(plan, store) for entry in receipt.files)
+    manifest.write_manifest(store, header, _chain(parts, closing))
+    store.delete([*store.keys(MEMBERS), *store.keys(CHECKPOINTS)])
+
+
+def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
+    for job in plan.parts:
+        yield manifest.read_receipt(store, job.key)
+
+
+def _chain(parts: Iterable[FileEntry], closing: Iterable[FileEntry]) -> Iterator[FileEntry]:
+    yield from parts
+    yield from closing
+
+
+def _put(store: Store, table: str, key: str, rows: int, pieces: Iterable[bytes]) -> FileEntry:
+    """Write an object from its pieces; what is told of it is what went through."""
+    sha = hashlib.sha256()
+
+    def hashed() -> Iterator[bytes]:
+        for piece in pieces:
+            sha.update(piece)
+            yield piece
+
+    size = store.put_stream(key, hashed())
+    return FileEntry(table, key, rows, size, sha.hexdigest(), "run")
+
+
+def _dimensions(config: RunConfig, plan: Plan, store: Store) -> Iterator[FileEntry]:
+    grid = plan.run.grid
+    groups = fleet.dimension_tables(plan.fleet, plan.selected, config.run.seed, grid)
+    for table, group in groups.items():
+        rows = next(iter(group.values())).rows
+        data = tables.csv_bytes(table, [group], grid.utc_offset_s)
+        yield _put(store, table.name, f"{table.name}.csv", rows, [data])
+
+
+def _feature_file(plan: Plan, store: Store, rows: int) -> FileEntry:
+    """One CSV of all features: the parts' gzip members behind a member with the header."""
+    present = set(store.keys(MEMBERS))
+
+    def pieces() -> Iterator[bytes]:
+        yield tables.csv_gz_member(FEATURE_STORE, [], plan.run.grid.utc_offset_s, True)
+        for job in plan.strings:
+            if (key := member_key(job.key)) in present:
+                yield from store.get_stream(key)
+
+    return _put(store, FEATURE_STORE.name, f"{FEATURE_STORE.name}.csv.gz", rows, pieces())
+
+
+def _states(plan: Plan, store: Store, batteries: int) -> FileEntry:
+    def pieces() -> Iterator[bytes]:
+        before = "{\n"
+        for receipt in _receipts(plan, store):
+            for jar_id, state in receipt.states.items():
+                yield f"{before}{json.dumps(jar_id)}: {json.dumps(state)}".encode()
+                before = ",\n"
+        yield b"\n}\n"
+
+    return _put(store, "battery_states", STATES, batteries, pieces())
+
+
+def _report(
+    config: RunConfig, plan: Plan, cost: Estimate, store: Store, summary: Summary
+) -> FileEntry:
+    text = page.markdown(summary, cost.rows, plan.run.grid, config.run.seed, plan.run.plan_digest)
+    return _put(store, "report", REPORT, 0, [text.encode()])

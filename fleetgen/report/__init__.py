@@ -1,0 +1,1 @@
+"""What a run was, in words and numbers computed from the data just written."""

@@ -1,0 +1,75 @@
+"""The numbers of a run as DATA_GENERATION_REPORT.md."""
+
+from __future__ import annotations
+
+from fleetgen.model.params import PROFILES
+from fleetgen.report.summary import Summary
+from fleetgen.spec import TimeGrid
+from fleetgen.units import SECONDS_PER_DAY
+
+
+def markdown(
+    summary: Summary, expected_rows: dict[str, int], grid: TimeGrid, seed: int, digest: str
+) -> str:
+    """Write the report; each tick is the outcome of a comparison of two numbers."""
+    days = grid.duration_s / SECONDS_PER_DAY
+    lines = [
+        "# Data generation report",
+        "",
+        f"{summary.batteries:,} batteries, {days:g} days from {grid.start}, a sample every "
+        f"{grid.interval_s} s, seed {seed}.",
+        "",
+        f"Plan digest `{digest}`.",
+        "",
+        "## Rows",
+        "",
+        "| table | rows | expected | complete | files | bytes | bytes/row |",
+        "|---|--:|--:|:-:|--:|--:|--:|",
+    ]
+    for name, expected in expected_rows.items():
+        rows, size = summary.rows[name], summary.bytes[name]
+        per_row = f"{size / rows:.3f}" if rows else ""
+        lines.append(
+            f"| {name} | {rows:,} | {expected:,} | {_tick(rows == expected)} | "
+            f"{summary.files[name]:,} | {size:,} | {per_row} |"
+        )
+    lines += [
+        "",
+        "Expected rows are batteries (or strings, or sensors) x duration / sampling interval.",
+        "",
+        "## Measured values",
+        "",
+        "| column | unit | mean | lowest | highest |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for name, (unit, mean, low, high) in summary.column_values().items():
+        lines.append(f"| {name} | {unit} | {mean:.3f} | {low:g} | {high:g} |")
+    lines += [
+        "",
+        "## Batteries at the end of the run",
+        "",
+        "| profile | batteries | share | drawn with | worn out (SOH 80 % or less) |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for profile in PROFILES:
+        count = summary.profiles[profile.name]
+        share = count / summary.batteries if summary.batteries else 0.0
+        lines.append(
+            f"| {profile.name} | {count:,} | {share:.1%} | {profile.share:.0%} | "
+            f"{summary.failed[profile.name]:,} |"
+        )
+    mean, low, high = summary.soh_pct()
+    lines += [
+        "",
+        f"State of health: mean {mean:.2f} %, lowest {low:.2f} %, highest {high:.2f} %.",
+        "",
+        "| discharges in the run | batteries |",
+        "|--:|--:|",
+        *(f"| {n} | {count:,} |" for n, count in sorted(summary.cycles.items())),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _tick(holds: bool) -> str:
+    return "yes" if holds else "NO"

@@ -1,0 +1,76 @@
+"""Receipts to numbers: sums of what the parts counted, nothing assumed."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from fleetgen.schema import TABLES
+from fleetgen.spec import Receipt
+
+
+@dataclass
+class ColumnStatistics:
+    """A column over the whole run, in counts."""
+
+    rows: int = 0
+    total: int = 0
+    low: int = 2**62
+    high: int = -(2**62)
+
+
+@dataclass
+class Summary:
+    """Numbers of a run; `take` adds a part at a time, in any order."""
+
+    parts: int = 0
+    rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    bytes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    files: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    columns: dict[str, ColumnStatistics] = field(
+        default_factory=lambda: defaultdict(ColumnStatistics)
+    )
+    profiles: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    soh_milli_pct: list[int] = field(default_factory=list)
+    cycles: Counter[int] = field(default_factory=Counter)
+
+    def take(self, receipt: Receipt) -> None:
+        """Add what one part wrote."""
+        self.parts += 1
+        for entry in receipt.files:
+            self.rows[entry.table] += entry.rows
+            self.bytes[entry.table] += entry.bytes
+            self.files[entry.table] += 1
+        for name, sketch in receipt.statistics.items():
+            column = self.columns[name]
+            column.rows += sketch["rows"]
+            column.total += sketch["total"]
+            column.low = min(column.low, sketch["low"])
+            column.high = max(column.high, sketch["high"])
+        for state in receipt.states.values():
+            self.profiles[state["profile"]] += 1
+            self.failed[state["profile"]] += int(state["failed"])
+            self.soh_milli_pct.append(round(state["soh_pct"] * 1000))
+            self.cycles[state["cycle_count"]] += 1
+
+    @property
+    def batteries(self) -> int:
+        """Jars whose final state is known."""
+        return len(self.soh_milli_pct)
+
+    def soh_pct(self) -> tuple[float, float, float]:
+        """Mean, lowest and highest SOH at the end [%]."""
+        values = self.soh_milli_pct
+        return sum(values) / len(values) / 1000, min(values) / 1000, max(values) / 1000
+
+    def column_values(self) -> dict[str, tuple[str, float, float, float]]:
+        """Unit, mean, lowest and highest value of each counted column."""
+        found = {}
+        for name, sketch in sorted(self.columns.items()):
+            table, column_name = name.split(".")
+            column = TABLES[table].column(column_name)
+            scale = column.per_unit
+            mean = sketch.total / sketch.rows / scale
+            found[name] = (column.unit, mean, sketch.low / scale, sketch.high / scale)
+        return found

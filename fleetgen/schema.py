@@ -1,0 +1,455 @@
+"""Every table and column, declared once, in plain words; no Arrow here.
+
+From it follow the Parquet schema and its metadata, the CSV header, the casts, the range checks, the
+partition path and the data dictionary. A column's values are whole **counts**: value = count /
+`per_unit`, so that the resolution is 1 / `per_unit`, equality is exact and files compress.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SCHEMA_VERSION = 1
+"""Raised when a table or column changes."""
+
+DATA_VERSION = 1
+"""Raised when values change under the same configuration and seed."""
+
+Role = Literal["dimension", "measured", "derived", "event", "truth"]
+Kind = Literal["instant", "id", "category", "float", "int", "bool", "date", "text"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `per_unit` counts make one `unit`; `valid` bounds its values, inclusive."""
+
+    name: str
+    kind: Kind
+    doc: str
+    unit: str = ""
+    per_unit: int = 1
+    nullable: bool = False
+    valid: tuple[float, float] | None = None
+    known_at_end: bool = False
+    truth: bool = False
+
+    @property
+    def resolution(self) -> float:
+        """Smallest step between two values, in `unit`."""
+        return 1 / self.per_unit
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. `grain` says what a row is, `key` what makes it unique.
+
+    `group` is the directory level at which parts are cut: a string, a location, or the whole table.
+    """
+
+    name: str
+    role: Role
+    grain: str
+    key: tuple[str, ...]
+    group: Literal["string", "location", "table"]
+    columns: tuple[Column, ...]
+    doc: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in file order."""
+        return tuple(c.name for c in self.columns)
+
+    def column(self, name: str) -> Column:
+        """The column called `name`; KeyError if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.name} has no column {name}")
+
+
+def _ts(doc: str = "instant of the sample") -> Column:
+    return Column("ts", "instant", doc, unit="ms since 1970-01-01T00Z, shown in local time")
+
+
+_BATTERY_ID = Column("battery_id", "id", "the unit in service at the position at that instant")
+_STRING_ID = Column("string_id", "id", "the string")
+_LOCATION_ID = Column("location_id", "id", "the location")
+_SYSTEM_ID = Column("system_id", "id", "the battery system: strings in parallel on one bus")
+_MODEL_ID = Column("model_id", "id", "the battery model")
+
+MODES = ("float", "boost", "equalize", "discharge", "idle")
+"""Operating modes of a string; the position is the code used in the kernels."""
+
+JAR_RAW = Table(
+    "telemetry_jar_raw",
+    "measured",
+    "jar, sample",
+    ("ts", "battery_id"),
+    "string",
+    (
+        _ts(),
+        _BATTERY_ID,
+        Column("voltage_v", "float", "jar voltage", "V", 1000, True, (0.0, 20.0)),
+        Column("temperature_c", "float", "negative post temperature", "degC", 10, True, (-20, 120)),
+        Column(
+            "resistance_mohm",
+            "float",
+            "internal ohmic resistance at the jar's temperature, measured daily and held",
+            "mOhm",
+            1000,
+            True,
+            (0.0, 1000.0),
+        ),
+        Column(
+            "conductance_s",
+            "float",
+            "1000 / resistance_mohm of the same reading",
+            "S",
+            100,
+            True,
+            (0.0, 10_000.0),
+        ),
+    ),
+    "What the battery monitor reports for each jar.",
+)
+
+JAR_CALC = Table(
+    "telemetry_jar_calc",
+    "truth",
+    "jar, sample",
+    ("ts", "battery_id"),
+    "string",
+    (
+        _ts(),
+        _BATTERY_ID,
+        Column(
+            "soc_pct",
+            "float",
+            "charge present over present capacity",
+            "%",
+            100,
+            valid=(0, 100),
+            truth=True,
+        ),
+        Column(
+            "soh_pct",
+            "float",
+            "present capacity over rated capacity at the 10-h rate and 25 degC",
+            "%",
+            1000,
+            valid=(0, 120),
+            truth=True,
+        ),
+    ),
+    "The simulated truth of each jar: labels, never features.",
+)
+
+STRING_RAW = Table(
+    "telemetry_string_raw",
+    "measured",
+    "string, sample",
+    ("ts", "string_id"),
+    "string",
+    (
+        _ts(),
+        _STRING_ID,
+        Column("voltage_v", "float", "string voltage", "V", 100, True, (0.0, 1000.0)),
+        Column(
+            "current_a",
+            "float",
+            "string current by Hall sensor, positive in charge",
+            "A",
+            100,
+            True,
+            (-5000.0, 5000.0),
+        ),
+        Column("mode", "category", "operating mode: " + ", ".join(MODES), nullable=True),
+        Column(
+            "ripple_voltage_rms_v", "float", "ripple voltage, RMS", "V", 1000, True, (0.0, 100.0)
+        ),
+        Column(
+            "ripple_current_rms_a", "float", "ripple current, RMS", "A", 100, True, (0.0, 1000.0)
+        ),
+        Column("equalize_flag", "bool", "an equalising charge is under way"),
+        Column("generator_test_flag", "bool", "a monthly self-test of UPS and generator runs"),
+        Column("transfer_event_flag", "bool", "within 10 s after a transfer to or from battery"),
+        Column(
+            "float_current_a",
+            "float",
+            "float current by its own shunt channel; null where the string has none (UPS strings) "
+            "and beyond its range of +-5 A",
+            "A",
+            1000,
+            True,
+            (-5.0, 5.0),
+        ),
+    ),
+    "What the battery monitor reports for each string.",
+)
+
+STRING_CALC = Table(
+    "telemetry_string_calc",
+    "derived",
+    "string, sample",
+    ("ts", "string_id"),
+    "string",
+    (
+        _ts(),
+        _STRING_ID,
+        Column(
+            "power_w",
+            "float",
+            "voltage_v x current_a of the same row of telemetry_string_raw",
+            "W",
+            1,
+            True,
+            (-1e6, 1e6),
+        ),
+        Column(
+            "thd_pct",
+            "float",
+            "total harmonic distortion of the charger's input current; null on battery",
+            "%",
+            10,
+            True,
+            (0.0, 100.0),
+        ),
+    ),
+    "What the monitor computes for each string.",
+)
+
+ENV = Table(
+    "telemetry_env",
+    "measured",
+    "environmental sensor, sample",
+    ("ts", "sensor_id"),
+    "location",
+    (
+        _ts(),
+        Column("sensor_id", "id", "the environmental sensor"),
+        Column("temperature_c", "float", "room temperature", "degC", 10, True, (-20, 70)),
+        Column("humidity_pct", "float", "room relative humidity", "%", 10, True, (0, 100)),
+        Column("outdoor_temperature_c", "float", "outdoor air", "degC", 10, True, (-20, 60)),
+        Column("outdoor_humidity_pct", "float", "outdoor humidity", "%", 10, True, (0, 100)),
+    ),
+    "What the environmental sensor of each location reports.",
+)
+
+FEATURE_STORE = Table(
+    "feature_store",
+    "derived",
+    "jar, hour",
+    ("feature_ts", "battery_id"),
+    "string",
+    (
+        Column(
+            "feature_ts",
+            "instant",
+            "end of the window, on the local hour; the row uses [feature_ts - window, feature_ts)",
+            unit="ms since 1970-01-01T00Z, shown in local time",
+        ),
+        _BATTERY_ID,
+        Column("feature_window_hours", "int", "length of the window", "h"),
+        Column("v_mean", "float", "mean jar voltage", "V", 10_000, True),
+        Column("v_std", "float", "population standard deviation of jar voltage", "V", 10_000, True),
+        Column("v_min", "float", "lowest jar voltage", "V", 1000, True),
+        Column("v_max", "float", "highest jar voltage", "V", 1000, True),
+        Column(
+            "v_balance_mean",
+            "float",
+            "v_mean less the mean of v_mean over the jars of the string",
+            "V",
+            10_000,
+            True,
+        ),
+        Column("t_mean", "float", "mean jar temperature", "degC", 1000, True),
+        Column("t_max", "float", "highest jar temperature", "degC", 10, True),
+        Column(
+            "t_delta_ambient_mean",
+            "float",
+            "t_mean less the mean room temperature in the window",
+            "K",
+            1000,
+            True,
+        ),
+        Column("r_internal_latest", "float", "last resistance reading", "mOhm", 1000, True),
+        Column(
+            "r_internal_baseline_pct",
+            "float",
+            "last resistance reading over initial_resistance_mohm, x 100",
+            "%",
+            100,
+            True,
+        ),
+        Column("discharge_cycles_count", "int", "discharges seen since the start of the run"),
+        Column(
+            "ah_throughput",
+            "float",
+            "discharged charge since the start of the run: Hall current in mode discharge, less "
+            "its median over the last hour of float before the discharge",
+            "Ah",
+            1000,
+        ),
+        Column(
+            "time_below_float_min",
+            "float",
+            "time in mode float below the model's float_min_v, corrected by -18 mV/K from 25 degC",
+            "min",
+            60,
+        ),
+        Column(
+            "time_above_float_max",
+            "float",
+            "time in mode float above the model's float_max_v, corrected by -18 mV/K from 25 degC",
+            "min",
+            60,
+        ),
+        Column(
+            "surge_events_count",
+            "int",
+            "transfers to or from battery, and steps of string current of at least 0.05 x C10 "
+            "between samples at most 10 s apart",
+        ),
+        Column("ripple_rms_mean", "float", "mean ripple current, RMS", "A", 1000, True),
+        Column("thd_mean", "float", "mean thd_pct", "%", 100, True),
+    ),
+    "Hourly features of each jar, each from measured data of the window and before.",
+)
+
+LOCATION = Table(
+    "location",
+    "dimension",
+    "location",
+    ("location_id",),
+    "table",
+    (
+        _LOCATION_ID,
+        Column("name", "text", "name of the data centre"),
+        Column("city", "text", "city"),
+        Column("region", "text", "region of the country"),
+        Column("latitude", "float", "north positive", "deg", 10_000, valid=(-90, 90)),
+        Column("longitude", "float", "east positive", "deg", 10_000, valid=(-180, 180)),
+        Column("timezone", "text", "time zone of the fleet"),
+        Column("commissioned_date", "date", "day on which the location went into service"),
+        Column("climate", "text", "climate station whose normals apply"),
+        Column("temperature_compensated", "bool", "chargers compensate the float voltage"),
+        Column("generator", "bool", "a generator backs the rectifiers"),
+    ),
+    "The data centres.",
+)
+
+BATTERY_MODEL = Table(
+    "battery_model",
+    "dimension",
+    "battery model",
+    ("model_id",),
+    "table",
+    (
+        _MODEL_ID,
+        Column("manufacturer", "text", "maker"),
+        Column("discharge_type", "text", "discharge family: A general purpose, B UPS"),
+        Column("nominal_voltage_v", "float", "nominal voltage", "V", 10),
+        Column("rated_capacity_ah", "float", "C10 to 1.80 V/cell at 25 degC", "Ah", 10),
+        Column("cells", "int", "2 V cells in series"),
+        Column("mass_kg", "float", "mass", "kg", 10),
+        Column("design_life_years", "float", "design life", "a", 10),
+        Column("float_min_v", "float", "lower float limit at 25 degC", "V", 100),
+        Column("float_max_v", "float", "upper float limit at 25 degC", "V", 100),
+        Column("boost_min_v", "float", "lower boost and equalise limit", "V", 100),
+        Column("boost_max_v", "float", "upper boost and equalise limit", "V", 100),
+        Column("temperature_info_c", "float", "information limit", "degC", 10),
+        Column("temperature_warning_c", "float", "warning limit", "degC", 10),
+        Column("temperature_critical_c", "float", "critical limit", "degC", 10),
+    ),
+    "The battery models in service.",
+)
+
+BATTERY_SYSTEM = Table(
+    "battery_system",
+    "dimension",
+    "battery system",
+    ("system_id",),
+    "table",
+    (
+        _SYSTEM_ID,
+        _LOCATION_ID,
+        Column("kind", "text", "UPS or REC (rectifier)"),
+        Column("strings", "int", "strings in parallel"),
+        Column("jars_per_string", "int", "jars in series"),
+        Column("nominal_voltage_v", "float", "nominal bus voltage", "V", 10),
+    ),
+    "The battery systems: strings in parallel on one bus.",
+)
+
+STRING = Table(
+    "string",
+    "dimension",
+    "string",
+    ("string_id",),
+    "table",
+    (
+        _STRING_ID,
+        _SYSTEM_ID,
+        _LOCATION_ID,
+        _MODEL_ID,
+        Column("position_in_system", "int", "from 1"),
+        Column("jars", "int", "jars in series"),
+        Column("nominal_voltage_v", "float", "nominal voltage", "V", 10),
+        Column("float_current_channel", "bool", "the string has its own float current channel"),
+    ),
+    "The strings.",
+)
+
+BATTERY = Table(
+    "battery",
+    "dimension",
+    "jar",
+    ("battery_id",),
+    "table",
+    (
+        _BATTERY_ID,
+        _STRING_ID,
+        _SYSTEM_ID,
+        _LOCATION_ID,
+        _MODEL_ID,
+        Column("position_in_string", "int", "from 1 at the positive end"),
+        Column("serial_number", "text", "serial number of the unit"),
+        Column("manufacture_date", "date", "day of manufacture"),
+        Column("installed_date", "date", "day of installation"),
+        Column("warranty_expiry_date", "date", "end of the warranty"),
+        Column(
+            "initial_capacity_ah",
+            "float",
+            "capacity read in the acceptance test, with its instrument error",
+            "Ah",
+            10,
+        ),
+        Column(
+            "initial_resistance_mohm",
+            "float",
+            "resistance read in the acceptance test, with its instrument error",
+            "mOhm",
+            1000,
+        ),
+    ),
+    "The units in service at the start.",
+)
+
+ENVIRONMENTAL_SENSOR = Table(
+    "environmental_sensor",
+    "dimension",
+    "environmental sensor",
+    ("sensor_id",),
+    "table",
+    (
+        Column("sensor_id", "id", "the environmental sensor"),
+        _LOCATION_ID,
+        Column("kind", "text", "what it measures"),
+    ),
+    "The environmental sensors.",
+)
+
+TELEMETRY = (JAR_RAW, JAR_CALC, STRING_RAW, STRING_CALC, ENV, FEATURE_STORE)
+DIMENSIONS = (LOCATION, BATTERY_MODEL, BATTERY_SYSTEM, STRING, BATTERY, ENVIRONMENTAL_SENSOR)
+TABLES = {table.name: table for table in (*TELEMETRY, *DIMENSIONS)}

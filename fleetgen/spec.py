@@ -1,0 +1,362 @@
+"""Frozen nouns that the layers share: the fleet, the clock, column chunks, jobs, receipts.
+
+Plain standard-library dataclasses: a worker loads them without pydantic or Dask, and they pickle
+small. A job holds all that its part needs and nothing else, so that any machine can make it alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetgen.units import SECONDS_PER_DAY, day_date, day_number, local_midnight_s
+
+SystemKind = Literal["UPS", "REC"]
+DischargeType = Literal["A", "B"]
+Monthly = tuple[float, ...]
+
+
+# --- the fleet ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BatteryModel:
+    """A monobloc as its data sheet has it.
+
+    `rated_capacity_ah` is C10 (to 1.80 V/cell, 25 degC); `discharge_type` names the fitted
+    discharge family (A general purpose, B UPS).
+    """
+
+    model_id: str
+    manufacturer: str
+    discharge_type: DischargeType
+    rated_capacity_ah: float
+    nominal_voltage_v: float
+    cells: int
+    mass_kg: float
+    design_life_years: float
+    float_min_v: float
+    float_max_v: float
+    boost_min_v: float
+    boost_max_v: float
+    temperature_info_c: float
+    temperature_warning_c: float
+    temperature_critical_c: float
+
+
+@dataclass(frozen=True)
+class Climate:
+    """Twelve monthly normals of a climate station, January first.
+
+    `warm_sigma_c` and `cool_sigma_c` are the day-to-day deviations outside and inside
+    November-February.
+    """
+
+    climate_id: str
+    minimum_c: Monthly
+    mean_c: Monthly
+    maximum_c: Monthly
+    humidity_pct: Monthly
+    rainy_days: Monthly
+    warm_sigma_c: float
+    cool_sigma_c: float
+
+
+@dataclass(frozen=True)
+class Location:
+    """A data centre: its place, climate and grid."""
+
+    location_id: str
+    name: str
+    city: str
+    region: str
+    latitude: float
+    longitude: float
+    commissioned: date
+    climate: Climate
+    outages_per_year: float
+    outage_median_min: float
+    temperature_compensated: bool
+    generator: bool
+
+
+@dataclass(frozen=True)
+class BatteryString:
+    """Jars in series on one charger. `jar_ids` runs from J01 at the positive end."""
+
+    string_id: str
+    model: BatteryModel
+    jar_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BatterySystem:
+    """Strings in parallel on one bus: the atom of the slow path."""
+
+    system_id: str
+    kind: SystemKind
+    strings: tuple[BatteryString, ...]
+
+    @property
+    def jars_per_string(self) -> int:
+        """Jars in series in each string; equal in all strings, for they share the bus."""
+        return len(self.strings[0].jar_ids)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A location with its systems and its environmental sensor."""
+
+    location: Location
+    systems: tuple[BatterySystem, ...]
+    sensor_id: str
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All that is simulated: sites in configuration order, one fixed-offset time zone."""
+
+    sites: tuple[Site, ...]
+    time_zone: str
+    utc_offset_s: int
+
+
+# --- the clock ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TimeGrid:
+    """The sample clock: instants start + k * interval for k < ceil(duration / interval)."""
+
+    start: date
+    duration_s: int
+    interval_s: int
+    utc_offset_s: int
+    time_zone: str
+
+    @property
+    def start_s(self) -> int:
+        """Instant of the first sample [s since 1970-01-01T00Z]: local midnight."""
+        return local_midnight_s(self.start, self.utc_offset_s)
+
+    @property
+    def end_s(self) -> int:
+        """Instant at which the run ends, exclusive."""
+        return self.start_s + self.duration_s
+
+    @property
+    def instants(self) -> int:
+        """Samples per channel in the whole run."""
+        return -(-self.duration_s // self.interval_s)
+
+    @property
+    def first_day(self) -> int:
+        """Number of the first local day (days since 1970-01-01)."""
+        return day_number(self.start)
+
+    @property
+    def end_day(self) -> int:
+        """Number of the first local day that holds no part of the run."""
+        return self.first_day + -(-self.duration_s // SECONDS_PER_DAY)
+
+    def midnight_s(self, day: int) -> int:
+        """Instant of local midnight at the start of local day `day`."""
+        return local_midnight_s(day_date(day), self.utc_offset_s)
+
+    def first_index(self, instant_s: int) -> int:
+        """Index of the first sample at or after `instant_s`, at most `instants`."""
+        index = -(-(instant_s - self.start_s) // self.interval_s)
+        return max(0, min(self.instants, index))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Local days [first_day, end_day), within one calendar month."""
+
+    first_day: int
+    end_day: int
+
+    @property
+    def days(self) -> int:
+        """Number of local days."""
+        return self.end_day - self.first_day
+
+
+# --- columns on their way to a file ---------------------------------------------------------------
+
+NULL = np.iinfo(np.int64).min
+"""Count that stands for a missing value."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instants:
+    """Evenly spaced instants [ms since 1970-01-01T00Z]."""
+
+    first_ms: int
+    step_ms: int
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """One text in every row."""
+
+    text: str
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Rows as codes into a short table of levels.
+
+    `codes` is uint8 or uint16 (row,). `levels` are counts (see `schema.Column.per_unit`), int64
+    (code,), one of which may be `NULL`; for a category column they are texts.
+    """
+
+    codes: NDArray[np.uint8] | NDArray[np.uint16]
+    levels: NDArray[np.int64] | tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.codes)
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Rows as runs of equal counts: `lengths` and `counts`, both int64 (run,)."""
+
+    lengths: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.lengths.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """Rows as counts, int64 (row,), with `NULL` for a missing value."""
+
+    counts: NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.counts)
+
+
+Chunk = Instants | Constant | Codes | Runs | Plain
+RowGroup = dict[str, Chunk]
+
+
+# --- work -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every job of a run has in common."""
+
+    seed: int
+    grid: TimeGrid
+    output_url: str
+    format: Literal["parquet", "none"]
+    writer: Literal["direct", "pyarrow"]
+    plan_digest: str
+
+
+@dataclass(frozen=True)
+class SlowPathJob:
+    """Walk one system from the start of the run to its end and leave its checkpoints."""
+
+    run: Run
+    location: Location
+    system: BatterySystem
+
+    @property
+    def key(self) -> str:
+        """Stable name of the job."""
+        return f"slow-{self.system.system_id}"
+
+
+@dataclass(frozen=True)
+class StringJob:
+    """Sample one string over one block of days. `jar_ids` are the jars to be written."""
+
+    run: Run
+    location: Location
+    system: BatterySystem
+    sensor_id: str
+    string_index: int
+    jar_ids: tuple[str, ...]
+    block: Block
+
+    @property
+    def string(self) -> BatteryString:
+        """The string to be sampled."""
+        return self.system.strings[self.string_index]
+
+    @property
+    def key(self) -> str:
+        """Stable name of the job."""
+        return f"{self.string.string_id}-{day_date(self.block.first_day)}-{self.block.days}"
+
+
+@dataclass(frozen=True)
+class RoomJob:
+    """Sample the environmental sensor of one location over one block of days."""
+
+    run: Run
+    location: Location
+    sensor_id: str
+    block: Block
+
+    @property
+    def key(self) -> str:
+        """Stable name of the job."""
+        return f"{self.sensor_id}-{day_date(self.block.first_day)}-{self.block.days}"
+
+
+PartJob = StringJob | RoomJob
+Job = SlowPathJob | PartJob
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of the data set. `digests` maps a local day to its logical digest."""
+
+    table: str
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    group: str
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof that a part is whole; written last.
+
+    `statistics` maps `table.column` to integer sketches (counts, never floats), `states` a
+    battery to its truth at the end of the run (in the last block only).
+    """
+
+    job: str
+    files: tuple[FileEntry, ...]
+    statistics: dict[str, dict[str, int]] = field(default_factory=dict)
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a worker tells the client of a finished job: a few hundred bytes."""
+
+    job: str
+    rows: int
+    bytes: int

@@ -1,0 +1,183 @@
+"""One job on a worker: slow path or part, from the job alone to files and a receipt."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from functools import lru_cache
+
+import numpy as np
+
+from fleetgen import sample, simulate
+from fleetgen.errors import StorageError
+from fleetgen.io import manifest, tables
+from fleetgen.io.store import Store, open_store
+from fleetgen.sample import BlockClock, Tally
+from fleetgen.schema import ENV, FEATURE_STORE, SCHEMA_VERSION, Table
+from fleetgen.simulate import SlowPath
+from fleetgen.spec import (
+    Done,
+    FileEntry,
+    Job,
+    PartJob,
+    Receipt,
+    RoomJob,
+    RowGroup,
+    Run,
+    SlowPathJob,
+    StringJob,
+)
+from fleetgen.units import day_date
+
+MEMBERS = "_fleetgen/members"
+CHECKPOINTS = "_fleetgen/checkpoints"
+
+
+def run_job(job: Job) -> Done:
+    """Do one job; what it leaves behind is in the output's store."""
+    store = open_store(job.run.output_url)
+    if isinstance(job, SlowPathJob):
+        data = tables.encode_arrays(_walk(job).arrays())
+        store.put(f"{CHECKPOINTS}/{job.system.system_id}.arrow", data)
+        return Done(job.key, 0, len(data))
+    part = _string_part(job, store) if isinstance(job, StringJob) else _room_part(job, store)
+    rows, size = part.commit()
+    return Done(job.key, rows, size)
+
+
+def _walk(job: SlowPathJob | StringJob) -> SlowPath:
+    model = simulate.system_model(job.run.seed, job.location, job.system, job.run.grid)
+    return simulate.slow_path(model)
+
+
+@lru_cache(maxsize=2)
+def _stored_path(url: str, plan_digest: str, system_id: str) -> SlowPath | None:
+    """Slow path of a system as its job left it, None where it is not there."""
+    try:
+        data = open_store(url).get(f"{CHECKPOINTS}/{system_id}.arrow")
+    except StorageError:
+        return None
+    return SlowPath(**{name: np.array(a) for name, a in tables.decode_arrays(data).items()})
+
+
+def _slow_path(job: StringJob) -> SlowPath:
+    """Slow path of the job's system: the stored one is a cache of what the job can always make."""
+    path = _stored_path(job.run.output_url, job.run.plan_digest, job.system.system_id)
+    return path if path is not None and path.covers(job.block.end_day) else _walk(job)
+
+
+class _Part:
+    """Files of one part in the making: nothing is stored before all of them are whole."""
+
+    def __init__(self, job: PartJob, store: Store, directory: str, group: str) -> None:
+        first = day_date(job.block.first_day)
+        self.job, self.store, self.group = job, store, group
+        self._place = f"{directory}/month={first:%Y-%m}/part-{first}-{job.block.days}.parquet"
+        self._writers: dict[str, tables.PartWriter] = {}
+        self._rows: dict[str, int] = defaultdict(int)
+        self._tables: dict[str, Table] = {}
+        self.tally = Tally(job.block)
+        self.receipt_states: dict[str, dict[str, object]] = {}
+        self.member: bytes | None = None
+
+    def add(self, table: Table, row_group: RowGroup) -> None:
+        """Append a row group to the part's file of `table`."""
+        if table.name not in self._writers:
+            self._tables[table.name] = table
+            self._writers[table.name] = _writer(self.job.run, table)
+        self._writers[table.name].add(row_group)
+        self._rows[table.name] += next(iter(row_group.values())).rows
+
+    def commit(self) -> tuple[int, int]:
+        """Store the files, then the receipt; gives rows and bytes."""
+        entries = []
+        for name, writer in self._writers.items():
+            data = writer.close()
+            entries.append(
+                FileEntry(
+                    table=name,
+                    path=f"{name}/{self._place}",
+                    rows=self._rows[name],
+                    bytes=len(data),
+                    sha256=hashlib.sha256(data).hexdigest(),
+                    group=self.group,
+                    digests=self.tally.day_digests(self._tables[name]),
+                )
+            )
+            if self.job.run.format != "none":
+                self.store.put(entries[-1].path, data)
+        if self.member is not None and self.job.run.format != "none":
+            self.store.put(member_key(self.job.key), self.member)
+        statistics = {
+            name: {"rows": s.rows, "total": s.total, "low": s.low, "high": s.high}
+            for name, s in sorted(self.tally.sketches.items())
+        }
+        receipt = Receipt(self.job.key, tuple(entries), statistics, self.receipt_states)
+        manifest.write_receipt(self.store, receipt)
+        return sum(self._rows.values()), sum(entry.bytes for entry in entries)
+
+
+def member_key(job: str) -> str:
+    """Where a part's rows of the single feature file wait for the reduce."""
+    return f"{MEMBERS}/{FEATURE_STORE.name}/{job}.csv.gz"
+
+
+def _writer(run: Run, table: Table) -> tables.PartWriter:
+    metadata = {"schema_version": str(SCHEMA_VERSION), "plan": run.plan_digest}
+    return tables.open_writer(run.writer, table, run.grid.time_zone, metadata)
+
+
+def _string_part(job: StringJob, store: Store) -> _Part:
+    run, s = job.run, job.string_index
+    place = f"location={job.location.location_id}/string={job.string.string_id}"
+    part = _Part(job, store, place, job.string.string_id)
+    model = simulate.system_model(run.seed, job.location, job.system, run.grid)
+    path = _slow_path(job)
+    around = simulate.world(run.seed, job.location, run.grid, job.block)
+    clock = BlockClock(run.grid, job.block)
+    played = simulate.replay(model, path, s, around, job.block)
+    samples = sample.sample_string(model, s, around, played, clock)
+    for table, group in sample.string_groups(model, s, played, samples, clock, part.tally):
+        part.add(table, group)
+    jars = len(job.string.jar_ids)
+    hours = np.zeros((jars, clock.hours, 9), np.int64)
+    for j, jar_id in enumerate(job.string.jar_ids):
+        for table, group in sample.jar_groups(
+            model, s, j, played, samples.mode, clock, jar_id in job.jar_ids, part.tally, hours[j]
+        ):
+            part.add(table, group)
+    room = sample.sample_room(run.seed, job.location, job.sensor_id, around, clock)
+    account, string_hours = sample.string_account(model, path, s, samples, clock)
+    groups = list(
+        sample.feature_groups(
+            model,
+            s,
+            job.jar_ids,
+            played,
+            clock,
+            hours,
+            account,
+            string_hours,
+            sample.room_hour_sums(room, clock),
+            part.tally,
+        )
+    )
+    for group in groups:
+        part.add(FEATURE_STORE, group)
+    if groups:
+        part.member = tables.csv_gz_member(FEATURE_STORE, groups, run.grid.utc_offset_s, False)
+    if job.block.end_day == run.grid.end_day:
+        states = simulate.final_states(model, path, s)
+        part.receipt_states = {jar: states[jar] for jar in job.jar_ids}
+    return part
+
+
+def _room_part(job: RoomJob, store: Store) -> _Part:
+    place = job.location.location_id
+    part = _Part(job, store, f"location={place}", place)
+    clock = BlockClock(job.run.grid, job.block)
+    around = simulate.world(job.run.seed, job.location, job.run.grid, job.block)
+    counts = sample.sample_room(job.run.seed, job.location, job.sensor_id, around, clock)
+    for group in sample.room_groups(job.sensor_id, counts, clock, part.tally):
+        part.add(ENV, group)
+    return part
