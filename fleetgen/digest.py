@@ -22,7 +22,7 @@ from fleetgen import rng
 from fleetgen.jit import kernel
 from fleetgen.rng import Key
 from fleetgen.schema import Column, Table
-from fleetgen.spec import Codes, Plain, RowGroup, Runs
+from fleetgen.spec import NULL, Codes, Plain, RowGroup, Runs
 
 Words = NDArray[np.uint64]
 Codes_ = NDArray[np.uint8] | NDArray[np.uint16]
@@ -137,9 +137,9 @@ def _weigh(
         out[days[e], 1] += b
 
 
-def _levels(column: Column, levels: NDArray[np.int64] | tuple[str, ...]) -> Words:
+def _levels(column: Column, levels: NDArray[np.int64] | tuple[str | None, ...]) -> Words:
     if isinstance(levels, tuple):
-        return mixed(column.name, np.array([text_count(t) for t in levels], np.int64))
+        return mixed(column.name, np.array([NULL if t is None else text_count(t) for t in levels]))
     return mixed(column.name, levels)
 
 
@@ -154,9 +154,7 @@ class _Sorted:
 
 def _sort(table: Table, group: RowGroup) -> _Sorted:
     columns = _Sorted()
-    for column in table.columns:
-        if column.name in table.key:
-            continue
+    for column in (c for c in table.columns if c.name not in table.key):
         match group[column.name]:
             case Codes(codes, levels):
                 columns.coded.append((codes, _levels(column, levels)))

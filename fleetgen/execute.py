@@ -7,9 +7,9 @@ that made it repeats nothing.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
+import multiprocessing
 import os
 import pickle
 import signal
@@ -22,7 +22,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Literal, NoReturn, Protocol, TypeVar
@@ -37,18 +37,19 @@ _SETTLE_S = 0.2
 _THEN_AGAIN = "then run the same command again: finished parts are kept"
 _COMPARED_PACKAGES = ("numpy", "numba", "pyarrow", "fleetgen")
 
+_WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    # Dask's own choice, to give freed memory back at once, costs a page fault for each page of each
+    # array: 2.9 s instead of 0.6 s in a loop of 24 MB temporaries.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 31),
+}
+
 _LOCAL_CONFIG = {
-    "distributed.worker.multiprocessing-method": "spawn",
-    "distributed.nanny.pre-spawn-environ": {
-        "OMP_NUM_THREADS": 1,
-        "OPENBLAS_NUM_THREADS": 1,
-        "MKL_NUM_THREADS": 1,
-        "NUMBA_NUM_THREADS": 1,
-        # Dask's own choice, to give freed memory back at once, costs a page fault for each page of
-        # each array: 2.9 s instead of 0.6 s in a loop of 24 MB temporaries.
-        "MALLOC_MMAP_THRESHOLD_": 1 << 30,
-        "MALLOC_TRIM_THRESHOLD_": 1 << 31,
-    },
+    "distributed.worker.multiprocessing-method": "forkserver",
     # Results are a few hundred bytes: nothing to spill.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -125,7 +126,7 @@ def open_engine(
 ) -> Iterator[Engine]:
     """Open the engine of the settings.
 
-    Local workers start in the background and import the modules `preload`. `run_id` keeps two
+    Local workers start in the background, with the modules `preload` imported. `run_id` keeps two
     runs on one scheduler apart. Inside, SIGINT and SIGTERM raise `Interrupted` once; outside, no
     process is left.
     """
@@ -381,10 +382,12 @@ def _local_cluster(
             tempfile.TemporaryDirectory(prefix="fleetgen-", ignore_cleanup_errors=True)
         )
         stack.enter_context(dask.config.set({**_LOCAL_CONFIG, "temporary-directory": scratch}))
+        os.environ.update(_WORKER_ENVIRONMENT)
         # A client or cluster whose construction is cut short hangs when it is collected.
         signals.hold()
         try:
             with _interrupts_blocked():
+                _start_forkserver(preload)
                 cluster = LocalCluster(  # type: ignore[no-untyped-call]
                     n_workers=0,
                     threads_per_worker=1,
@@ -409,6 +412,8 @@ def _local_cluster(
 @contextmanager
 def _given_scheduler(settings: ExecutionSettings, signals: _Signals) -> Iterator[Any]:
     """Client of a scheduler that has workers, all of them with the versions of this process."""
+    import asyncio
+
     from distributed import Client
     from distributed.utils import silence_logging_cmgr
 
@@ -507,6 +512,19 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_forkserver(preload: Sequence[str]) -> None:
+    """Start the process of which workers are forked; it lives as long as this one.
+
+    It imports `preload` once, and the workers share its memory: what they load of libraries and
+    compiled code is most of what they hold.
+    """
+    import distributed.utils
+
+    vars(distributed.utils)["_forkserver_preload_set"] = True  # or Dask puts its own list there
+    multiprocessing.set_forkserver_preload(["distributed.nanny", *preload])
+    forkserver.ensure_running()
 
 
 @contextmanager

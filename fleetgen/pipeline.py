@@ -126,7 +126,7 @@ def _run_parts(
     slow = [job for job in plan.slow_paths if job.system.system_id in systems]
     total = sum(rows_of(job) for job in todo)
     run_id = plan.run.plan_digest[:12]
-    with open_engine(settings, run_id, preload=["fleetgen.task"]) as engine:
+    with open_engine(settings, run_id, preload=["fleetgen.warm"]) as engine:
         now = replace(now, workers=engine.workers, dashboard_url=engine.dashboard_url)
         stages: tuple[tuple[Stage, Sequence[Job]], ...] = (("slow path", slow), ("parts", todo))
         for stage, jobs in stages:

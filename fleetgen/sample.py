@@ -506,7 +506,7 @@ def _cut(runs: Runs, first: int, end: int) -> Runs:
     return Runs(np.diff(lengths, prepend=first), runs.counts[a:b])
 
 
-def feature_groups(
+def feature_group(
     model: SystemModel,
     s: int,
     wanted: tuple[str, ...],
@@ -517,12 +517,12 @@ def feature_groups(
     string_hours: Ints,
     room_sum: Ints,
     tally: Tally,
-) -> Iterator[RowGroup]:
-    """Row groups of the feature store, one per wanted jar; none without a complete hour."""
+) -> RowGroup | None:
+    """Row group of the feature store, all wanted jars in it; None without a complete hour."""
     string = model.system.strings[s]
     hours = clock.hours
     if hours == 0:
-        return
+        return None
     window_ms = 1000 * SECONDS_PER_HOUR * features.WINDOW_HOURS
     start_ms = 1000 * clock.grid.midnight_s(clock.block.first_day)
     stamp = Instants(start_ms + window_ms, window_ms, hours)
@@ -533,6 +533,7 @@ def feature_groups(
     days = np.arange(clock.block.first_day, clock.block.end_day)
     taken_s = np.array([clock.grid.midnight_s(int(d)) for d in days]) + played.reading_offset_s
     last = np.searchsorted(taken_s, ends_s, side="left")
+    parts: dict[str, dict[str, Ints]] = {}
     for j, jar_id in enumerate(string.jar_ids):
         if jar_id not in wanted:
             continue
@@ -546,14 +547,19 @@ def feature_groups(
             played.readings[last, j].astype(np.int64),
             int(model.populations[s].acceptance_uohm[j]),
         )
-        group: RowGroup = {
-            "feature_ts": stamp,
-            "battery_id": Constant(jar_id, hours),
-            **{name: Plain(counts) for name, counts in columns.items()},
-        }
-        ordered = {name: group[name] for name in FEATURE_STORE.names}
-        tally.digest(FEATURE_STORE, jar_id, ordered, prefix, 0, bounds)
-        yield ordered
+        group: RowGroup = {name: Plain(counts) for name, counts in columns.items()}
+        tally.digest(FEATURE_STORE, jar_id, group, prefix, 0, bounds)
+        parts[jar_id] = columns
+    instants = stamp.first_ms + stamp.step_ms * np.arange(hours)
+    keys: RowGroup = {
+        "feature_ts": Plain(np.tile(instants, len(parts))),
+        "battery_id": Codes(np.repeat(np.arange(len(parts)), hours).astype(np.uint16), (*parts,)),
+    }
+    values: RowGroup = {
+        name: Plain(np.concatenate([columns[name] for columns in parts.values()]))
+        for name in FEATURE_STORE.names[2:]
+    }
+    return {**keys, **values}
 
 
 # --- rooms ----------------------------------------------------------------------------------------

@@ -214,11 +214,11 @@ class Codes:
     """Rows as codes into a short table of levels.
 
     `codes` is uint8 or uint16 (row,). `levels` are counts (see `schema.Column.per_unit`), int64
-    (code,), one of which may be `NULL`; for a category column they are texts.
+    (code,), of which the last may be `NULL`; in a column of texts they are texts, or None.
     """
 
     codes: NDArray[np.uint8] | NDArray[np.uint16]
-    levels: NDArray[np.int64] | tuple[str, ...]
+    levels: NDArray[np.int64] | tuple[str | None, ...]
 
     @property
     def rows(self) -> int:

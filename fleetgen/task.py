@@ -38,40 +38,44 @@ def run_job(job: Job) -> Done:
     store = open_store(job.run.output_url)
     if isinstance(job, SlowPathJob):
         data = tables.encode_arrays(_walk(job).arrays())
-        store.put(f"{CHECKPOINTS}/{job.system.system_id}.arrow", data)
+        store.put(_checkpoints(job), data)
         return Done(job.key, 0, len(data))
-    part = _string_part(job, store) if isinstance(job, StringJob) else _room_part(job, store)
-    rows, size = part.commit()
+    part = make_part(job)
+    rows, size = part.commit(store)
     return Done(job.key, rows, size)
 
 
-def _walk(job: SlowPathJob | StringJob) -> SlowPath:
+def make_part(job: PartJob) -> Part:
+    """All of a part in memory; nothing is stored yet."""
+    return _string_part(job) if isinstance(job, StringJob) else _room_part(job)
+
+
+def _checkpoints(job: SlowPathJob) -> str:
+    return f"{CHECKPOINTS}/{job.system.system_id}.arrow"
+
+
+def _walk(job: SlowPathJob) -> SlowPath:
     model = simulate.system_model(job.run.seed, job.location, job.system, job.run.grid)
     return simulate.slow_path(model)
 
 
 @lru_cache(maxsize=2)
-def _stored_path(url: str, plan_digest: str, system_id: str) -> SlowPath | None:
-    """Slow path of a system as its job left it, None where it is not there."""
+def _slow_path(job: SlowPathJob) -> SlowPath:
+    """Slow path of a system: the stored one is a cache of what a part can always make again."""
     try:
-        data = open_store(url).get(f"{CHECKPOINTS}/{system_id}.arrow")
+        data = open_store(job.run.output_url).get(_checkpoints(job))
     except StorageError:
-        return None
-    return SlowPath(**{name: np.array(a) for name, a in tables.decode_arrays(data).items()})
+        return _walk(job)
+    path = SlowPath(**tables.decode_arrays(data))
+    return path if path.covers(job.run.grid.end_day) else _walk(job)
 
 
-def _slow_path(job: StringJob) -> SlowPath:
-    """Slow path of the job's system: the stored one is a cache of what the job can always make."""
-    path = _stored_path(job.run.output_url, job.run.plan_digest, job.system.system_id)
-    return path if path is not None and path.covers(job.block.end_day) else _walk(job)
-
-
-class _Part:
+class Part:
     """Files of one part in the making: nothing is stored before all of them are whole."""
 
-    def __init__(self, job: PartJob, store: Store, directory: str, group: str) -> None:
+    def __init__(self, job: PartJob, directory: str, group: str) -> None:
         first = day_date(job.block.first_day)
-        self.job, self.store, self.group = job, store, group
+        self.job, self.group = job, group
         self._place = f"{directory}/month={first:%Y-%m}/part-{first}-{job.block.days}.parquet"
         self._writers: dict[str, tables.PartWriter] = {}
         self._rows: dict[str, int] = defaultdict(int)
@@ -88,7 +92,7 @@ class _Part:
         self._writers[table.name].add(row_group)
         self._rows[table.name] += next(iter(row_group.values())).rows
 
-    def commit(self) -> tuple[int, int]:
+    def commit(self, store: Store) -> tuple[int, int]:
         """Store the files, then the receipt; gives rows and bytes."""
         entries = []
         for name, writer in self._writers.items():
@@ -105,15 +109,15 @@ class _Part:
                 )
             )
             if self.job.run.format != "none":
-                self.store.put(entries[-1].path, data)
+                store.put(entries[-1].path, data)
         if self.member is not None and self.job.run.format != "none":
-            self.store.put(member_key(self.job.key), self.member)
+            store.put(member_key(self.job.key), self.member)
         statistics = {
             name: {"rows": s.rows, "total": s.total, "low": s.low, "high": s.high}
             for name, s in sorted(self.tally.sketches.items())
         }
         receipt = Receipt(self.job.key, tuple(entries), statistics, self.receipt_states)
-        manifest.write_receipt(self.store, receipt)
+        manifest.write_receipt(store, receipt)
         return sum(self._rows.values()), sum(entry.bytes for entry in entries)
 
 
@@ -127,12 +131,12 @@ def _writer(run: Run, table: Table) -> tables.PartWriter:
     return tables.open_writer(run.writer, table, run.grid.time_zone, metadata)
 
 
-def _string_part(job: StringJob, store: Store) -> _Part:
+def _string_part(job: StringJob) -> Part:
     run, s = job.run, job.string_index
     place = f"location={job.location.location_id}/string={job.string.string_id}"
-    part = _Part(job, store, place, job.string.string_id)
+    part = Part(job, place, job.string.string_id)
     model = simulate.system_model(run.seed, job.location, job.system, run.grid)
-    path = _slow_path(job)
+    path = _slow_path(SlowPathJob(run, job.location, job.system))
     around = simulate.world(run.seed, job.location, run.grid, job.block)
     clock = BlockClock(run.grid, job.block)
     played = simulate.replay(model, path, s, around, job.block)
@@ -148,33 +152,30 @@ def _string_part(job: StringJob, store: Store) -> _Part:
             part.add(table, group)
     room = sample.sample_room(run.seed, job.location, job.sensor_id, around, clock)
     account, string_hours = sample.string_account(model, path, s, samples, clock)
-    groups = list(
-        sample.feature_groups(
-            model,
-            s,
-            job.jar_ids,
-            played,
-            clock,
-            hours,
-            account,
-            string_hours,
-            sample.room_hour_sums(room, clock),
-            part.tally,
-        )
+    features = sample.feature_group(
+        model,
+        s,
+        job.jar_ids,
+        played,
+        clock,
+        hours,
+        account,
+        string_hours,
+        sample.room_hour_sums(room, clock),
+        part.tally,
     )
-    for group in groups:
-        part.add(FEATURE_STORE, group)
-    if groups:
-        part.member = tables.csv_gz_member(FEATURE_STORE, groups, run.grid.utc_offset_s, False)
+    if features is not None:
+        part.add(FEATURE_STORE, features)
+        part.member = tables.csv_gz_member(FEATURE_STORE, [features], run.grid.utc_offset_s, False)
     if job.block.end_day == run.grid.end_day:
         states = simulate.final_states(model, path, s)
         part.receipt_states = {jar: states[jar] for jar in job.jar_ids}
     return part
 
 
-def _room_part(job: RoomJob, store: Store) -> _Part:
+def _room_part(job: RoomJob) -> Part:
     place = job.location.location_id
-    part = _Part(job, store, f"location={place}", place)
+    part = Part(job, f"location={place}", place)
     clock = BlockClock(job.run.grid, job.block)
     around = simulate.world(job.run.seed, job.location, job.run.grid, job.block)
     counts = sample.sample_room(job.run.seed, job.location, job.sensor_id, around, clock)

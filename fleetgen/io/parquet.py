@@ -452,9 +452,9 @@ def _without_null(chunk: Codes) -> tuple[NDArray[np.bool_] | None, NDArray[Any],
     present = codes != null
     codes = codes[present]
     codes = codes - (codes > null)
-    kept: Levels = np.delete(levels, null)
-    if isinstance(levels, tuple):
-        kept = levels[:null] + levels[null + 1 :]
+    kept: Levels = (
+        levels[:null] + levels[null + 1 :] if isinstance(levels, tuple) else np.delete(levels, null)
+    )
     return None if present.all() else present, codes, kept
 
 
