@@ -163,17 +163,6 @@ def discharge_voltages(
 
 
 @kernel
-def string_resistance_ohm(
-    rated_ah: float, family: Floats, growth: Floats, temperature_c: Floats
-) -> float:
-    """Slope of a string's voltage over current [ohm], cables included."""
-    total = _CABLE_OHM
-    for j in range(growth.size):
-        total += resistance_dc_ohm(family[3], rated_ah, growth[j], temperature_c[j])
-    return total
-
-
-@kernel
 def shared_currents(
     power_w: float, source_v: Floats, resistance_ohm: Floats, out_a: Floats
 ) -> float:

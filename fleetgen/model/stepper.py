@@ -62,6 +62,7 @@ _REST_S = params.RESISTANCE_REST.value
 _READING_NOISE = params.RESISTANCE_NOISE.value
 _CABLE_OHM = params.CABLE_RESISTANCE.value
 _NEAR_CUTOFF_V = 0.25
+_NEWTON_TURNS = 12
 _HOTTEST_C = params.JAR_TEMPERATURE_LIMIT.value
 
 
@@ -328,7 +329,11 @@ def _floated(state: Floats, row: Row, current_a: float, work: Scratch) -> None:
 def _recharged(
     constants: SystemConstants, s: int, state: Floats, row: Row, current_a: float, work: Scratch
 ) -> None:
-    """Put charge into string `s` over a row; it is full once all its jars are above 99.9 %."""
+    """Put charge into string `s` over a row.
+
+    It is full once all its jars are above 99.9 % and gas: then float is the same law, without a
+    step.
+    """
     jars = work.jar_v.size
     charge_ah = _EFFICIENCY * row.dt / 3600.0
     charged = True
@@ -339,7 +344,7 @@ def _recharged(
         )
         state[jars + j] = max(0.0, state[jars + j] - work.main_a[j] * charge_ah)
         soc = electrical.state_of_charge(state[jars + j], constants.rated_ah[s] * work.soh[j])
-        charged = charged and soc > _FULL_SOC
+        charged = charged and soc > _FULL_SOC and work.main_a[j] < current_a
     if charged:
         state[3 * jars + FULL] = 1.0
 
@@ -467,6 +472,18 @@ def _deficit(constants: SystemConstants, states: Floats) -> float:
 
 
 @kernel
+def _loaded_v(
+    constants: SystemConstants, s: int, state: Floats, current_a: float, work: Scratch
+) -> float:
+    """Voltage of string `s` at its terminals on the bus when it carries `current_a`."""
+    _evaluate(constants, s, state, int(DISCHARGE), 0.0, current_a, work)
+    total = -_CABLE_OHM * current_a
+    for j in range(work.jar_v.size):
+        total += work.jar_v[j]
+    return total
+
+
+@kernel
 def _share_load(
     constants: SystemConstants,
     states: Floats,
@@ -474,23 +491,33 @@ def _share_load(
     load_a: Floats,
     works: SystemScratch,
 ) -> bool:
-    """Currents of the strings that carry `power_w`, into `load_a`; False when they cannot."""
-    jars = constants.new_mohm.shape[1]
-    source_v = np.empty(load_a.size)
-    slope_ohm = np.empty(load_a.size)
-    for _ in range(3):
-        for s in range(load_a.size):
+    """Currents of the strings that carry `power_w`, into `load_a`; False when they cannot.
+
+    Newton's method on the strings' voltages with their secant slopes, damped after a few rounds:
+    near the knee a string's voltage falls much faster with its current than its resistance says.
+    """
+    strings = load_a.size
+    source_v = np.empty(strings)
+    slope_ohm = np.empty(strings)
+    found_a = np.empty(strings)
+    for turn in range(_NEWTON_TURNS):
+        for s in range(strings):
             work = _of(works, s)
-            _evaluate(constants, s, states[s], int(DISCHARGE), 0.0, load_a[s], work)
-            total = 0.0
-            for j in range(jars):
-                total += work.jar_v[j]
-            slope_ohm[s] = electrical.string_resistance_ohm(
-                constants.rated_ah[s], constants.family[s], work.growth, states[s, :jars]
-            )
-            source_v[s] = total + load_a[s] * (slope_ohm[s] - _CABLE_OHM)
-        if electrical.shared_currents(power_w, source_v, slope_ohm, load_a) == 0.0:
+            more = 1.02 * load_a[s] + 0.01
+            v = _loaded_v(constants, s, states[s], load_a[s], work)
+            v_more = _loaded_v(constants, s, states[s], more, work)
+            slope_ohm[s] = (v - v_more) / (more - load_a[s])
+            source_v[s] = v + load_a[s] * slope_ohm[s]
+        if electrical.shared_currents(power_w, source_v, slope_ohm, found_a) == 0.0:
             return False
+        share = 1.0 if turn < 4 else 0.5
+        change = 0.0
+        for s in range(strings):
+            step = share * (found_a[s] - load_a[s])
+            load_a[s] += step
+            change = max(change, abs(step) / constants.rated_ah[s])
+        if change < 1e-6:
+            break
     return True
 
 
