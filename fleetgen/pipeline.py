@@ -99,10 +99,16 @@ def _settings(config: RunConfig, plan: Plan) -> ExecutionSettings:
     """Where to run: as asked, else a local cluster, or in this process if the run is small."""
     asked = config.execution
     executor = asked.executor
+    in_memory = config.output.directory.startswith("memory:")
+    if in_memory and executor in ("local", "scheduler"):
+        raise ConfigError(
+            f"--output-dir {config.output.directory!r} is this process's memory, which workers of "
+            f"--executor {executor} cannot reach; use --executor serial or threads"
+        )
     if executor is None:
         jars = sum(len(jar_ids) for jar_ids in plan.selected.values())
         small = jars * plan.run.grid.instants < SMALL_RUN_ROWS and asked.workers is None
-        executor = "serial" if small else "local"
+        executor = "serial" if small or in_memory else "local"
     workers = asked.workers or available_cores()
     return ExecutionSettings(
         executor=executor,

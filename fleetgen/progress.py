@@ -52,11 +52,33 @@ def _time(seconds: float) -> str:
 
 
 @dataclass
+class _Rate:
+    """Rows per second since the parts began, and what is left at that rate."""
+
+    began_s: float | None = None
+
+    def state(self, now: Progress) -> str:
+        """Say how far a stage is."""
+        text = f"{now.jobs_done} of {now.jobs} jobs"
+        if now.stage != "parts":
+            return text
+        if self.began_s is None:
+            self.began_s = time.monotonic()
+        elapsed_s = time.monotonic() - self.began_s
+        if not now.rows_done or not elapsed_s:
+            return text
+        rate = now.rows_done / elapsed_s
+        left = _time((now.rows - now.rows_done) / rate)
+        return f"{text}, {rate / 1e6:.1f} million rows/s, {left} left"
+
+
+@dataclass
 class _Plain:
     stream: TextIO
     started_s: float = field(default_factory=time.monotonic)
     told_s: float = 0.0
     stage: str = ""
+    rate: _Rate = field(default_factory=_Rate)
 
     def __call__(self, now: Progress) -> None:
         elapsed = time.monotonic() - self.started_s
@@ -66,19 +88,13 @@ class _Plain:
             self._say(f"complete after {_time(elapsed)}")
         elif now.stage != self.stage or elapsed - self.told_s >= PLAIN_EVERY_S:
             self.told_s = elapsed
-            where = f"; dashboard {now.dashboard_url}" if now.dashboard_url else ""
-            where = where if now.stage != self.stage else ""
-            self._say(f"{now.stage}: {_state(now, elapsed)}{where}")
+            new = now.dashboard_url and self.stage == "planned"
+            where = f"; dashboard {now.dashboard_url}" if new else ""
+            self._say(f"{now.stage}: {self.rate.state(now)}{where}")
         self.stage = now.stage
 
     def _say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
-
-
-def _state(now: Progress, elapsed_s: float) -> str:
-    rate = now.rows_done / elapsed_s if elapsed_s > 0 else 0.0
-    left = f", {_time((now.rows - now.rows_done) / rate)} left" if rate and now.rows else ""
-    return f"{now.jobs_done} of {now.jobs} jobs, {rate / 1e6:.1f} million rows/s{left}"
 
 
 def _json_lines(stream: TextIO) -> Notify:
@@ -125,7 +141,7 @@ def _bar() -> tuple[Notify, Callable[[], None]]:
         TimeRemainingColumn(),
         console=console,
     )
-    started = time.monotonic()
+    rate = _Rate()
     task = bar.add_task("", state="", total=None)
 
     def tell(now: Progress) -> None:
@@ -136,7 +152,7 @@ def _bar() -> tuple[Notify, Callable[[], None]]:
         if now.dashboard_url and now.stage == "slow path" and now.jobs_done == 0:
             console.print(f"dashboard {now.dashboard_url}", highlight=False)
         total = now.rows if now.stage == "parts" else None
-        state = _state(now, time.monotonic() - started) if now.stage == "parts" else ""
+        state = "" if now.stage == "complete" else rate.state(now)
         bar.update(task, description=now.stage, completed=now.rows_done, total=total, state=state)
         if now.stage == "complete":
             bar.stop()
