@@ -17,15 +17,30 @@ from typing import TypeVar
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
-def _cache_directory() -> Path:
-    """User cache of compiled code, one directory per Python and digest of the package's sources.
+_KERNEL_SOURCES = (
+    "jit.py",
+    "units.py",
+    "schema.py",
+    "elementary.py",
+    "rng.py",
+    "digest.py",
+    "model/*.py",
+    "derive/*.py",
+)
+"""Modules that hold kernels, and those whose constants they take."""
 
-    numba looks at the age of a kernel's own file only; a kernel that it calls may live in another.
+
+def _cache_directory() -> Path:
+    """User cache of compiled code, one directory per Python and digest of the kernels' sources.
+
+    numba looks at the age of a kernel's own file only; what it calls, and the constants that are
+    compiled into it, may live in others.
     """
     sources = hashlib.sha256()
     package = Path(__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        sources.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    for pattern in _KERNEL_SOURCES:
+        for path in sorted(package.glob(pattern)):
+            sources.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     python = f"py{sys.version_info.major}.{sys.version_info.minor}"
     return base / "fleetgen" / f"{python}-{sources.hexdigest()[:16]}"
