@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
 
-def generate(
-    config: str | Path | None = None, overrides: Mapping[str, object] | None = None, **flags: object
-) -> None:
-    """Make a data set, as `fleetgen generate` does.
-
-    Parameters
-    ----------
-    config
-        Configuration file, TOML or YAML.
-    overrides
-        From dotted key to value, as `--set`.
-    flags
-        The command line's, with underscores: `duration_days=2, limit_batteries=24, ...`.
-
-    Raises
-    ------
-    fleetgen.errors.FleetgenError
-        With one message for all that is wrong.
-    """
-    from fleetgen import pipeline
-    from fleetgen.config import load
-
-    pipeline.generate(load(config, overrides or {}, flags))
+def __getattr__(name: str) -> Any:
+    """Import what is public when it is first asked for: `import fleetgen` alone stays light."""
+    if name == "generate":
+        return import_module("fleetgen.api").generate
+    raise AttributeError(f"module 'fleetgen' has no attribute {name!r}")

@@ -58,7 +58,15 @@ def _use_cache() -> bool:
     return True
 
 
+def _is_cold() -> bool:
+    directory = Path(os.environ.get("NUMBA_CACHE_DIR", ""))
+    return _CACHE and next(directory.rglob("*.nbi"), None) is None
+
+
 _CACHE = _use_cache()
+COLD = _is_cold()
+"""Whether the cache held no compiled kernel when this process began."""
+
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_OPT", "2")  # as fast as 3 here, and compiles in two thirds of the time
 

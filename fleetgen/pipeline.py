@@ -126,13 +126,17 @@ def _run_parts(
     notify: Notify,
 ) -> Progress:
     """Both passes on one engine: slow paths of the systems concerned, then the parts."""
-    from fleetgen.task import run_job  # numba: 1 s
+    from fleetgen import jit, warm  # numba: 1 s
+    from fleetgen.task import run_job
+
+    if jit.COLD and settings.executor in ("serial", "threads"):
+        warm.load()
 
     systems = {job.system.system_id for job in todo if isinstance(job, StringJob)}
     slow = [job for job in plan.slow_paths if job.system.system_id in systems]
     total = sum(rows_of(job) for job in todo)
     run_id = plan.run.plan_digest[:12]
-    with open_engine(settings, run_id, preload=["fleetgen.warm"]) as engine:
+    with open_engine(settings, run_id, preload=["fleetgen.warmed"]) as engine:
         now = replace(now, workers=engine.workers, dashboard_url=engine.dashboard_url)
         stages: tuple[tuple[Stage, Sequence[Job]], ...] = (("slow path", slow), ("parts", todo))
         for stage, jobs in stages:

@@ -356,9 +356,9 @@ def string_account(
         halo = Block(min(spans.pop().first_day, halo.first_day), block.first_day)
     for span in spans:
         before = BlockClock(grid, span)
-        take(_string_hours(model, s, _again(model, path, s, before), before, before.hour_bounds))
+        take(string_hours(model, s, _again(model, path, s, before), before, before.hour_bounds))
     if not halo.days:
-        return account, _string_hours(model, s, samples, clock, clock.hour_bounds)
+        return account, string_hours(model, s, samples, clock, clock.hour_bounds)
     before = BlockClock(grid, halo)
     earlier = _again(model, path, s, before)
     joined = StringSamples(
@@ -366,7 +366,7 @@ def string_account(
         np.concatenate([earlier.counts, samples.counts], axis=1),
     )
     bounds = np.concatenate([before.hour_bounds[:-1], before.rows + clock.hour_bounds])
-    sums = _string_hours(model, s, joined, before, bounds)
+    sums = string_hours(model, s, joined, before, bounds)
     take(sums[: before.hours])
     return account, sums[before.hours :]
 
@@ -377,7 +377,7 @@ def _again(model: SystemModel, path: SlowPath, s: int, clock: BlockClock) -> Str
     return sample_string(model, s, around, played, clock)
 
 
-def _string_hours(
+def string_hours(
     model: SystemModel, s: int, samples: StringSamples, clock: BlockClock, bounds: Ints
 ) -> Ints:
     """Hourly sums of samples that begin where `clock` does, (hour, 6)."""

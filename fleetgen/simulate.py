@@ -111,7 +111,7 @@ def system_model(
     units = tuple(
         population.populate(seed, location, system, s, grid.start) for s in system.strings
     )
-    rated_ah = np.array([s.model.rated_capacity_ah for s in system.strings])
+    rated_ah = np.array([s.model.rated_capacity_ah for s in system.strings], np.float64)
     families = [params.DISCHARGE_FAMILIES[s.model.discharge_type] for s in system.strings]
     time_constant = np.stack([u.time_constant_s for u in units])
     decay = {

@@ -1,13 +1,22 @@
-"""Importing this module loads every kernel, or compiles it on the first run of a version.
+"""Load every kernel, or compile it on the first run of a version, by a short run of a small string.
 
-Local workers are forked from a process that has imported it: they start with all that a part
-needs, and share its memory. It makes the parts of an hour of one small string and drops them.
+The kernels fall into two halves that know nothing of each other, the physics and the sampling; the
+first time, a second process compiles the other half meanwhile.
 """
 
-import gc
+from __future__ import annotations
+
+import subprocess
+import sys
 from datetime import date
 
-from fleetgen import task
+import numpy as np
+
+from fleetgen import jit, sample, simulate
+from fleetgen.derive import features
+from fleetgen.model.stepper import Replay
+from fleetgen.sample import BlockClock, Tally
+from fleetgen.simulate import BlockReplay, SystemModel, World
 from fleetgen.spec import (
     BatteryModel,
     BatteryString,
@@ -15,29 +24,84 @@ from fleetgen.spec import (
     Block,
     Climate,
     Location,
-    RoomJob,
-    Run,
-    StringJob,
     TimeGrid,
 )
 
-_MODEL = BatteryModel("M", "", "B", 100, 12, 6, 30, 10, 13.5, 13.8, 14.1, 14.4, 35, 45, 50)
-_CLIMATE = Climate("C", (20,) * 12, (25,) * 12, (30,) * 12, (70,) * 12, (9,) * 12, 1, 1)
+_UNIT = BatteryModel(
+    "M", "", "B", 100.0, 12.0, 6, 30.0, 10.0, 13.5, 13.8, 14.1, 14.4, 35.0, 45.0, 50.0
+)
+_CLIMATE = Climate(
+    "C", (20.0,) * 12, (25.0,) * 12, (30.0,) * 12, (70.0,) * 12, (9.0,) * 12, 1.0, 1.0
+)
 _PLACE = Location("W", "", "", "", 0, 0, date(2020, 1, 1), _CLIMATE, 3, 30, True, True)
-_STRING = BatteryString("W-REC-01-S1", _MODEL, ("W-REC-01-S1-J01", "W-REC-01-S1-J02"))
+_STRING = BatteryString("W-REC-01-S1", _UNIT, ("W-REC-01-S1-J01", "W-REC-01-S1-J02"))
 _SYSTEM = BatterySystem("W-REC-01", "REC", (_STRING,))
+_GRID = TimeGrid(date(2025, 1, 1), 2 * 3600, 60, 0, "UTC")
+_BLOCK = Block(_GRID.first_day, _GRID.end_day)
 
 
-def _make_parts() -> None:
-    grid = TimeGrid(date(2025, 1, 1), 3600, 60, 0, "UTC")
-    run = Run(0, grid, "/nonexistent", "none", "direct", "")
-    block = Block(grid.first_day, grid.end_day)
-    for job in (
-        StringJob(run, _PLACE, _SYSTEM, "W-ENV-01", 0, _STRING.jar_ids, block),
-        RoomJob(run, _PLACE, "W-ENV-01", block),
-    ):
-        task.make_part(job)
+def load() -> None:
+    """Load all kernels into this process."""
+    if jit.COLD:
+        other = subprocess.Popen(
+            [sys.executable, "-c", "from fleetgen import warm; warm.sampling()"]
+        )
+        physics()
+        other.wait()
+    else:
+        physics()
+    sampling()
 
 
-_make_parts()
-gc.freeze()  # what is loaded by now is never collected: collecting would unshare it
+def _model() -> tuple[SystemModel, World]:
+    model = simulate.system_model(0, _PLACE, _SYSTEM, _GRID)
+    return model, simulate.world(0, _PLACE, _GRID, _BLOCK)
+
+
+def physics() -> None:
+    """Load what walks and replays a system."""
+    model, around = _model()
+    simulate.replay(model, simulate.slow_path(model), 0, around, _BLOCK)
+    simulate.final_states(model, simulate.slow_path(model), 0)
+
+
+def sampling() -> None:
+    """Load what samples a block, on a string that stands still."""
+    model, around = _model()
+    jars = len(_STRING.jar_ids)
+    t_s = np.array([_GRID.start_s, _GRID.start_s + 86_400], np.int64)
+    still = Replay._make([*(np.full((jars, 2), 13.5) for _ in range(3)), np.ones(2), np.ones(2)])
+    midnights = np.ones((2, jars))
+    played = BlockReplay(
+        _BLOCK,
+        t_s,
+        np.zeros(2, np.uint8),
+        still,
+        3000 * midnights,
+        7200,
+        midnights,
+        midnights,
+        np.zeros(0),
+    )
+    clock, tally = BlockClock(_GRID, _BLOCK), Tally(_BLOCK)
+    samples = sample.sample_string(model, 0, around, played, clock)
+    list(sample.string_groups(model, 0, played, samples, clock, tally))
+    hours = np.zeros((jars, clock.hours, 9), np.int64)
+    for j in range(jars):
+        list(sample.jar_groups(model, 0, j, played, samples.mode, clock, True, tally, hours[j]))
+    room = sample.sample_room(0, _PLACE, "W-ENV-01", around, clock)
+    list(sample.room_groups("W-ENV-01", room, clock, tally))
+    string_hours = sample.string_hours(model, 0, samples, clock, clock.hour_bounds)
+    room_sums = sample.room_hour_sums(room, clock)
+    sample.feature_group(
+        model,
+        0,
+        _STRING.jar_ids,
+        played,
+        clock,
+        hours,
+        features.Account(),
+        string_hours,
+        room_sums,
+        tally,
+    )
