@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -94,11 +95,13 @@ class Part:
 
     def commit(self, store: Store) -> tuple[int, int]:
         """Store the files, then the receipt; gives rows and bytes."""
-        entries = []
-        for name, writer in self._writers.items():
-            data = writer.close()
-            entries.append(
-                FileEntry(
+        written = self.job.run.format != "none"
+        entries, waiting = [], []
+        # Threads, for a file waits for the disk much longer than it takes to hand over.
+        with ThreadPoolExecutor(len(self._writers) + 1) as pool:
+            for name, writer in self._writers.items():
+                data = writer.close()
+                entry = FileEntry(
                     table=name,
                     path=f"{name}/{self._place}",
                     rows=self._rows[name],
@@ -107,11 +110,13 @@ class Part:
                     group=self.group,
                     digests=self.tally.day_digests(self._tables[name]),
                 )
-            )
-            if self.job.run.format != "none":
-                store.put(entries[-1].path, data)
-        if self.member is not None and self.job.run.format != "none":
-            store.put(member_key(self.job.key), self.member)
+                entries.append(entry)
+                if written:
+                    waiting.append(pool.submit(store.put, entry.path, data))
+            if written and self.member is not None:
+                waiting.append(pool.submit(store.put, member_key(self.job.key), self.member))
+            for put in waiting:
+                put.result()
         statistics = {
             name: {"rows": s.rows, "total": s.total, "low": s.low, "high": s.high}
             for name, s in sorted(self.tally.sketches.items())

@@ -64,9 +64,12 @@ def jar_hours(
         sum_c = 0
         below = 0
         above = 0
-        for i in range(first, end):
-            v = int(voltage_mv[i])
-            c = int(temperature_dc[i])
+        volts = voltage_mv[first:end]
+        degrees = temperature_dc[first:end]
+        modes = mode[first:end]
+        for i in range(volts.size):
+            v = int(volts[i])
+            c = int(degrees[i])
             d = v - base
             sum_d += d
             sum_q += d * d
@@ -75,7 +78,7 @@ def jar_hours(
             sum_c += c
             hot = max(hot, c)
             shifted = 10 * v + FLOAT_SLOPE_MV_PER_K * (c - 250)
-            floating = mode[i] == _FLOAT
+            floating = modes[i] == _FLOAT
             below += int(floating and shifted < 10 * float_min_mv)
             above += int(floating and shifted > 10 * float_max_mv)
         n = end - first

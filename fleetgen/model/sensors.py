@@ -91,16 +91,17 @@ def sample_jar(
         slope_c = (jar_c[row + 1] - jar_c[row]) / (t1 - t0) * 10.0
         base_v = jar_v[row] * gain * 1000.0 + 0.5
         base_c = (jar_c[row] + offset_c) * 10.0 + 0.5
-        for m in range(i, end):
-            instant = first_s + m * step_s
+        # Views from their start: an index that cannot be negative needs no check.
+        part_v = out_v[i:end]
+        part_c = out_c[i:end]
+        for m in range(part_v.size):
+            instant = t + m * step_s
             since = np.float64(instant - t0)
             word = rng.bits(k0, k1, instant)
-            out_v[m] = np.int32(
-                np.floor(base_v + slope_v * since + noise_v * table[rng.lane(word, 0)])
-            )
-            out_c[m] = np.int32(
-                np.floor(base_c + slope_c * since + noise_c * table[rng.lane(word, 1)])
-            )
+            v = base_v + slope_v * since + noise_v * table[rng.lane(word, 0)]
+            c = base_c + slope_c * since + noise_c * table[rng.lane(word, 1)]
+            part_v[m] = np.int32(np.floor(v))
+            part_c[m] = np.int32(np.floor(c))
         i = end
 
 
