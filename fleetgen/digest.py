@@ -152,6 +152,74 @@ def _levels(column: Column, levels: NDArray[np.int64] | tuple[str | None, ...]) 
     return mixed(column.name, levels)
 
 
+@kernel
+def _weigh_runs(
+    plus: Words,
+    prefix: Words,
+    edges: NDArray[np.int64],
+    days: NDArray[np.int64],
+    out: Words,
+) -> None:
+    """`_weigh` of rows that differ from piece to piece alone: no pass over the rows."""
+    for e in range(days.size):
+        for lane in range(2):
+            weight = prefix[lane, edges[e + 1]] - prefix[lane, edges[e]]
+            out[days[e], lane] += weight * plus[e]
+
+
+@kernel
+def _pieces(
+    starts_a: NDArray[np.int64],
+    words_a: Words,
+    starts_b: NDArray[np.int64],
+    words_b: Words,
+    bounds: NDArray[np.int64],
+    first: int,
+    rows: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Words]:
+    """Pieces of rows [first, first + rows) within one day and one run of each of two columns.
+
+    Gives their edges (piece + 1,), days (piece,) and the sums of the runs' words (piece,). Starts
+    count from `first` and begin with 0; a column that is not there has none.
+    """
+    most = starts_a.size + starts_b.size + bounds.size + 1
+    edges = np.empty(most + 1, np.int64)
+    days = np.empty(most, np.int64)
+    plus = np.empty(most, np.uint64)
+    end = first + rows
+    a = 0
+    b = 0
+    day = 0
+    n = 0
+    at = first
+    while at < end:
+        while a + 1 < starts_a.size and first + starts_a[a + 1] <= at:
+            a += 1
+        while b + 1 < starts_b.size and first + starts_b[b + 1] <= at:
+            b += 1
+        while bounds[day + 1] <= at:
+            day += 1
+        edges[n] = at
+        days[n] = day
+        plus[n] = np.uint64(0)
+        until = min(end, bounds[day + 1])
+        if starts_a.size > 0:
+            plus[n] += words_a[a]
+            if a + 1 < starts_a.size:
+                until = min(until, first + starts_a[a + 1])
+        if starts_b.size > 0:
+            plus[n] += words_b[b]
+            if b + 1 < starts_b.size:
+                until = min(until, first + starts_b[b + 1])
+        n += 1
+        at = until
+    edges[n] = end
+    return edges[: n + 1], days[:n], plus[:n]
+
+
+_NO_RUNS = (np.zeros(0, np.int64), np.zeros(0, np.uint64))
+
+
 @dataclass
 class _Sorted:
     """Value columns of a row group by the shape of their chunks, mixed."""
@@ -188,18 +256,14 @@ def lanes(
     """
     rows = next(iter(group.values())).rows
     columns = _sort(table, group)
-    inside = bounds[(bounds > first) & (bounds < first + rows)]
-    starts = [first + s for s, _ in columns.runs]
-    edges = np.unique(np.concatenate([[first, first + rows], inside, *starts]))
-    days = np.searchsorted(bounds, edges[:-1], side="right") - 1
-    plus = np.zeros(len(edges) - 1, np.uint64)
-    for at, (_, words) in zip(starts, columns.runs, strict=True):
-        plus += words[np.searchsorted(at, edges[:-1], side="right") - 1]
+    runs = [*columns.runs, _NO_RUNS, _NO_RUNS]
+    if len(columns.runs) > 2:
+        raise ValueError(f"{table.name}: {len(columns.runs)} columns of runs; 2 are foreseen")
+    (starts_a, words_a), (starts_b, words_b) = runs[:2]
+    edges, days, plus = _pieces(starts_a, words_a, starts_b, words_b, bounds, first, rows)
     out = np.zeros((len(bounds) - 1, 2), np.uint64)
-    if not columns.coded and not columns.plain:  # runs alone: no pass over the rows
-        sums = plus * np.diff(prefix[:, edges], axis=1)
-        for lane in range(2):
-            np.add.at(out[:, lane], days, sums[lane])
+    if not columns.coded and not columns.plain:
+        _weigh_runs(plus, prefix, edges, days, out)
         return out
     if len(columns.coded) == 2 and not columns.plain:  # the jars' measured table
         (codes_a, lut_a), (codes_b, lut_b) = columns.coded

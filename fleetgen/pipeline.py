@@ -75,7 +75,7 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     notify(now)
     if not store.exists(manifest.RUN):
         store.preflight()
-    _refuse_what_cannot_fit(store.free_bytes(), cost, url)
+    _refuse_what_cannot_fit(store.free_bytes(), cost, url, here=settings.executor != "scheduler")
     manifest.claim(store, config.identity(), plan.run.plan_digest)
     if store.exists(manifest.SUCCESS):
         now = replace(now, stage="complete")
@@ -99,6 +99,8 @@ def _settings(config: RunConfig, plan: Plan) -> ExecutionSettings:
     """Where to run: as asked, else a local cluster, or in this process if the run is small."""
     asked = config.execution
     executor = asked.executor
+    if executor is None and (asked.scheduler or asked.scheduler_file):
+        executor = "scheduler"
     in_memory = config.output.directory.startswith("memory:")
     if in_memory and executor in ("local", "scheduler"):
         raise ConfigError(
@@ -153,7 +155,10 @@ def _run_parts(
     return now
 
 
-def _refuse_what_cannot_fit(free_bytes: int | None, cost: Estimate, place: str) -> None:
+def _refuse_what_cannot_fit(
+    free_bytes: int | None, cost: Estimate, place: str, *, here: bool
+) -> None:
+    """Refuse a run for want of room, or of memory when its workers run `here`."""
     if free_bytes is not None and cost.bytes > free_bytes:
         raise StorageError(
             f"--output-dir {place!r}: about {cost.bytes / 1e9:.1f} GB are needed and "
@@ -161,7 +166,7 @@ def _refuse_what_cannot_fit(free_bytes: int | None, cost: Estimate, place: str) 
             "--sampling-seconds or fewer batteries"
         )
     available = psutil.virtual_memory().available
-    if cost.memory_bytes > available:
+    if here and cost.memory_bytes > available:
         raise ConfigError(
             f"--workers: about {cost.memory_bytes / 1e9:.1f} GB of memory are needed and "
             f"{available / 1e9:.1f} GB are available; use fewer --workers"

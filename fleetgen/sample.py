@@ -130,11 +130,10 @@ class Sketch:
 
     def add(self, rows: int, total: int, low: int, high: int) -> None:
         """Take in `rows` counts with their total and extremes."""
-        if rows:
-            self.rows += rows
-            self.total += total
-            self.low = min(self.low, low)
-            self.high = max(self.high, high)
+        self.rows += rows
+        self.total += total
+        self.low = min(self.low, low)
+        self.high = max(self.high, high)
 
 
 @dataclass
@@ -173,9 +172,9 @@ class Tally:
         Codes into their range of levels; plain where that exceeds 65,535.
         """
         known, total, low, high = sensors.extent(counts)
-        self.sketches.setdefault(f"{table.name}.{column}", Sketch()).add(known, total, low, high)
         if not known:
             return Codes(np.zeros(counts.size, np.uint8), np.array([NULL]))
+        self.sketches.setdefault(f"{table.name}.{column}", Sketch()).add(known, total, low, high)
         span, nulls = high - low + 1, known < counts.size
         if span + nulls > 65_536:
             return Plain(np.where(counts == _NULL32, NULL, counts.astype(np.int64)))
@@ -212,7 +211,7 @@ def sample_string(
     seed, grid, place = model.seed, clock.grid, string.string_id
     first_s, step_s, rows = clock.first_s, grid.interval_s, clock.rows
     start_s = int(around.midnights_s[0])
-    room_c, frac, hall = np.empty(rows), np.empty(rows), np.empty(rows)
+    room_c, frac, hall, ohm = (np.empty(rows) for _ in range(4))
     rooms = np.append(around.room_c[:, :-1].ravel(), around.room_c[-1, -1])
     sensors.interpolated(rooms, 60, start_s, first_s, step_s, room_c)
     loads = [simulate.load_frac(model, int(m)) for m in around.midnights_s]
@@ -240,7 +239,9 @@ def sample_string(
     sigma = params.RIPPLE_SPREAD.value
     ripple = per_100_ah * exponential(sigma * ripple_z)
     ups = model.system.kind == "UPS"
-    ohmic = model.populations[s].new_mohm * played.growth[0] * 1e-3
+    mohm = model.populations[s].new_mohm * played.growth
+    string_ohm = np.array([sum(row) for row in mohm.tolist()]) * 1e-3
+    sensors.interpolated(string_ohm, SECONDS_PER_DAY, start_s, first_s, step_s, ohm)
     counts = np.empty((7, rows), np.int32)
     sensors.sample_string(
         played.t_s,
@@ -250,7 +251,7 @@ def sample_string(
         room_c,
         frac,
         hall,
-        float(sum(ohmic.tolist())),
+        ohm,
         ripple * (params.RIPPLE_BASE.value if ups else params.RIPPLE_RECTIFIER.value),
         ripple * params.RIPPLE_LOAD.value if ups else 0.0,
         first_s,
@@ -529,10 +530,10 @@ def feature_group(
     prefix = digest.instant_prefix(stamp.first_ms, stamp.step_ms, hours)
     bounds = np.minimum(24 * np.arange(clock.block.days + 1), hours)
     total = jar_hours[:, :, features.V_SUM].sum(axis=0)
-    ends_s = start_ms // 1000 + SECONDS_PER_HOUR * np.arange(1, hours + 1)
     days = np.arange(clock.block.first_day, clock.block.end_day)
     taken_s = np.array([clock.grid.midnight_s(int(d)) for d in days]) + played.reading_offset_s
-    last = np.searchsorted(taken_s, ends_s, side="left")
+    last_s = clock.first_s + clock.grid.interval_s * (clock.hour_bounds[1:] - 1)
+    last = np.searchsorted(taken_s, last_s, side="right")
     parts: dict[str, dict[str, Ints]] = {}
     for j, jar_id in enumerate(string.jar_ids):
         if jar_id not in wanted:

@@ -190,11 +190,8 @@ def _sensor(seed: int, entity: str, number: int, sigma: float) -> float:
     return sigma * rng.normal(rng.key(seed, Stream.JAR_SENSOR, entity), number)
 
 
-def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> DayConstants:
-    """ln I0, SOH and resistance growth of string `s` at midnights, each (midnight, jar).
-
-    From local midnight of `first_day` to that of `end_day`, both included.
-    """
+def losses(model: SystemModel, s: int, end_day: int) -> Floats:
+    """Capacity lost by the jars of string `s` at midnights from the start on, (midnight, jar)."""
     unit, seed = model.populations[s], model.seed
     origin = model.grid.first_day
     outdoor = climate.daily_mean_c(model.location, seed, origin, end_day)
@@ -211,7 +208,17 @@ def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> DayCo
         unit.loss,
         loss,
     )
-    loss = loss[first_day - origin :]
+    return loss
+
+
+def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> DayConstants:
+    """ln I0, SOH and resistance growth of string `s` at midnights, each (midnight, jar).
+
+    From local midnight of `first_day` to that of `end_day`, both included.
+    """
+    unit, seed = model.populations[s], model.seed
+    origin = model.grid.first_day
+    loss = losses(model, s, end_day)[first_day - origin :]
     ln_i0, growth = np.empty_like(loss), np.empty_like(loss)
     string = model.system.strings[s]
     float_wander, resistance_wander = (
@@ -530,9 +537,11 @@ def final_states(model: SystemModel, path: SlowPath, s: int) -> dict[str, dict[s
     days = grid.duration_s / SECONDS_PER_DAY
     last_day, frac = grid.first_day + int(days), days - int(days)
     horizon = last_day + int(params.RUL_HORIZON.value * DAYS_PER_YEAR)
-    slow = slow_days(model, s, last_day, horizon)
-    loss = unit.soh_new - slow.soh
-    life = ageing.end_of_life_day(loss, unit.soh_new) - frac
+    slow = slow_days(model, s, last_day, last_day + 1)
+    loss = losses(model, s, horizon)
+    past = last_day - grid.first_day
+    life = ageing.end_of_life_day(loss[past:], unit.soh_new) - frac
+    worn_day = ageing.end_of_life_day(loss[: past + 2], unit.soh_new)
     before_end = path.t_s < grid.end_s
     modes = path.mode[before_end].astype(np.int64)
     on_battery = modes == stepper.DISCHARGE
@@ -556,7 +565,7 @@ def final_states(model: SystemModel, path: SlowPath, s: int) -> dict[str, dict[s
             "calendar_age_days": round(float(unit.age_days[j]) + days, 3),
             "rul_days": None if np.isnan(life[j]) else round(max(0.0, float(life[j])), 3),
             "failed": worn,
-            "failure_date": _end_of_life_date(model, s, j) if worn else None,
+            "failure_date": _date(grid, worn_day[j]) if worn else None,
             "profile": profile,
             "degradation_profile": profile,
             "has_failed": worn,
@@ -564,10 +573,6 @@ def final_states(model: SystemModel, path: SlowPath, s: int) -> dict[str, dict[s
     return states
 
 
-def _end_of_life_date(model: SystemModel, s: int, j: int) -> str:
-    """Local day on which jar `j` reached its end of life within the run."""
-    grid = model.grid
-    slow = slow_days(model, s, grid.first_day, grid.end_day)
-    soh_new = model.populations[s].soh_new
-    day = ageing.end_of_life_day(soh_new - slow.soh, soh_new)[j]
-    return day_date(grid.first_day + int(day)).isoformat()
+def _date(grid: TimeGrid, days: float) -> str:
+    """Local day that lies `days` after the start."""
+    return day_date(grid.first_day + int(days)).isoformat()

@@ -58,9 +58,10 @@ def _check_execution(faults: Faults, execution: ExecutionSection) -> None:
         return
     executor, workers = execution.executor, execution.workers
     address, file = execution.scheduler, execution.scheduler_file
+    given = address is not None or file is not None
     if address is not None and file is not None:
         faults.add(("execution", "scheduler_file"), file, "the address is given, too; keep one")
-    elif executor == "scheduler":
+    elif executor == "scheduler" or (executor is None and given):
         if (
             address is None
             and file is None
@@ -71,11 +72,8 @@ def _check_execution(faults: Faults, execution: ExecutionSection) -> None:
         if workers is not None:
             rule = "a given scheduler has its own workers; leave the number out"
             faults.add(("execution", "workers"), workers, rule)
-    if executor != "scheduler":
-        rule = (
-            f"is for executor scheduler, not {executor or 'this machine'}; add --executor "
-            "scheduler or leave it out"
-        )
+    if executor not in (None, "scheduler"):
+        rule = f"is for executor scheduler, not {executor}; leave one of them out"
         for key, value in (("scheduler", address), ("scheduler_file", file)):
             if value is not None:
                 faults.add(("execution", key), value, rule)

@@ -197,7 +197,7 @@ def jar_features(
 
     `jar` and `string` are the sums of `jar_hours` and `string_hours`, `string_v_sum` the sum of
     `V_SUM` over all `jars` of the string, `room_sum` of the room's temperature counts,
-    `readings` the last resistance count at each window's end, `before` what ran up earlier.
+    `readings` the resistance count of each window's last sample, `before` what ran up earlier.
     """
     n = jar[:, SAMPLES]
     empty = n == 0
@@ -216,8 +216,8 @@ def jar_features(
         "t_mean": _ratio(100 * jar[:, C_SUM], n),
         "t_max": known(jar[:, C_MAX]),
         "t_delta_ambient_mean": _ratio(100 * (jar[:, C_SUM] - room_sum), n),
-        "r_internal_latest": readings,
-        "r_internal_baseline_pct": _ratio(10_000 * readings, np.full(len(n), initial_count)),
+        "r_internal_latest": known(readings),
+        "r_internal_baseline_pct": known(_ratio(10_000 * readings, np.full_like(n, initial_count))),
         "discharge_cycles_count": before.cycles + np.cumsum(string[:, CYCLES]),
         "ah_throughput": _ratio(
             1000 * (before.charge + np.cumsum(string[:, CHARGE])), np.full(len(n), 360_000)

@@ -190,12 +190,18 @@ def interpolated(
     edges: Floats, edge_s: int, first_edge_s: int, first_s: int, step_s: int, out: Floats
 ) -> None:
     """Values at each instant of a series at evenly spaced edges, float64 (sample,)."""
-    last = edges.size - 2
-    for m in range(out.size):
+    m = 0
+    while m < out.size:
         since = first_s + m * step_s - first_edge_s
-        cell = min(since // edge_s, last)
-        w = (since - cell * edge_s) / edge_s
-        out[m] = edges[cell] + w * (edges[cell + 1] - edges[cell])
+        cell = min(since // edge_s, edges.size - 2)
+        base = edges[cell]
+        slope = (edges[cell + 1] - base) / edge_s
+        since -= cell * edge_s
+        end = min(out.size, m + max(1, (edge_s - since + step_s - 1) // step_s))
+        part = out[m:end]
+        for i in range(part.size):
+            part[i] = base + slope * np.float64(since + i * step_s)
+        m = end
 
 
 @kernel
@@ -207,7 +213,7 @@ def sample_string(
     room_c: Floats,
     load_frac: Floats,
     hall_offset_a: Floats,
-    string_ohm: float,
+    string_ohm: Floats,
     ripple_a: float,
     ripple_load_a: float,
     first_s: int,
@@ -267,7 +273,7 @@ def sample_string(
             )
             out[3, m] = np.int32(
                 np.floor(
-                    ripple * string_ohm * (1.0 + jitter * table[rng.lane(a, 3)]) * 1000.0 + 0.5
+                    ripple * string_ohm[m] * (1.0 + jitter * table[rng.lane(a, 3)]) * 1000.0 + 0.5
                 )
             )
             shunt = (amps + shunt_offset_a) * 1000.0 + noise * _SHUNT_NOISE * table[rng.lane(b, 0)]

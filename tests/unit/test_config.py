@@ -476,6 +476,7 @@ def test_faults_across_keys_are_told_beside_those_of_single_keys():
             "--seed": "x",
             "--locations": "DC-XXX-01,DC-HDY-01",
             "--start-date": "2021-03-14",
+            "--executor": "threads",
             "--scheduler": "tcp://a:1",
         },
         overrides={"output.directory": 5},
@@ -560,8 +561,8 @@ def test_an_alias_bomb_in_yaml_is_refused_quickly(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "part"),
     [
-        ({"--scheduler": "tcp://a:1"}, "add --executor scheduler"),
-        ({"--scheduler-file": "a.json"}, "add --executor scheduler"),
+        ({"--executor": "local", "--scheduler": "tcp://a:1"}, "leave one of them out"),
+        ({"--executor": "serial", "--scheduler-file": "a.json"}, "leave one of them out"),
         ({"--executor": "scheduler"}, "give --scheduler or --scheduler-file"),
         (
             {"--executor": "scheduler", "--scheduler": "a", "--scheduler-file": "b"},
@@ -582,6 +583,7 @@ def test_contradictions_are_told(flags, part):
 
 def test_a_given_scheduler_and_a_serial_run_are_accepted():
     config.load(flags={"--executor": "scheduler", "--scheduler": "tcp://a:1"})
+    config.load(flags={"--scheduler": "tcp://a:1"})
     config.load(flags={"--executor": "scheduler", "--scheduler-file": "s.json"})
     config.load(flags={"--executor": "serial", "--workers": 1})
 

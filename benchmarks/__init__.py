@@ -1,0 +1,1 @@
+"""What the generator takes in time, memory and room; see RESULTS.md."""

@@ -1,0 +1,222 @@
+"""The documents are true: links, flags, modules, layers, row counts, what is said to be absent."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fleetgen import cli
+from fleetgen.config import load
+from fleetgen.schema import DATA_VERSION, TABLES
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "fleetgen"
+TOP = ("benchmarks", "cluster", "configs", "docs", "fleetgen", "tests")
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *(page for place in TOP for page in (ROOT / place).rglob("*.md"))]
+)
+README = (ROOT / "README.md").read_text("utf-8")
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+def name(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
+
+
+def prose(document: Path) -> str:
+    return FENCE.sub("", document.read_text("utf-8"))
+
+
+def anchors(document: Path) -> set[str]:
+    """Headings as a forge links to them."""
+    heads = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in heads}
+
+
+def test_all_documents_are_looked_at() -> None:
+    found = {name(document) for document in DOCUMENTS}
+    expected = {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"}
+    assert found >= expected | {"cluster/README.md", "docs/data-dictionary.md"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in LINK.findall(prose(document)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        there = (document.parent / path).resolve() if path else document
+        assert there.exists(), f"{name(document)} links to {target}"
+        assert there.is_relative_to(ROOT), f"{name(document)} links out of the project: {target}"
+        assert not anchor or anchor in anchors(there), f"{name(document)} links to {target}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_paths_in_code_type_exist(document: Path) -> None:
+    for text in CODE.findall(prose(document)):
+        for word in text.split():
+            if re.fullmatch(rf"({'|'.join(TOP)})/[\w./-]+", word):
+                assert (ROOT / word).exists(), f"{name(document)} names {word}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_no_document_names_a_machine(document: Path) -> None:
+    text = document.read_text("utf-8")
+    homes = re.findall(r"(?<![\w.])/(?:home|root|Users|tmp)/[\w.-]+", text)
+    assert not homes
+
+
+# --- the data dictionary --------------------------------------------------------------------------
+
+
+def dictionary() -> ModuleType:
+    """The script that writes it; `docs` is no package."""
+    path = ROOT / "docs" / "make_data_dictionary.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_data_dictionary_is_up_to_date() -> None:
+    written = (ROOT / "docs" / "data-dictionary.md").read_text("utf-8")
+    assert dictionary().page() == written, "run python docs/make_data_dictionary.py"
+
+
+def test_the_data_dictionary_has_every_column() -> None:
+    written = (ROOT / "docs" / "data-dictionary.md").read_text("utf-8")
+    sections = {part.split("\n", 1)[0]: part for part in written.split("\n### ")[1:]}
+    assert set(sections) == set(TABLES)
+    for title, section in sections.items():
+        rows = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+        assert rows == list(TABLES[title].names), title
+
+
+# --- the README -----------------------------------------------------------------------------------
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        cli.main([*words, "--help"])
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_flags_are_those_of_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
+    parsed = FLAG.findall(help_of(capsys) + help_of(capsys, "generate"))
+    assert {"--seed", "--help", "--version"} <= set(parsed)
+    assert set(FLAG.findall(README)) == set(parsed)
+
+
+def test_each_flag_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = re.findall(r"^\| (`--.+?) \|", README, re.MULTILINE)
+    parsed = FLAG.findall(help_of(capsys) + help_of(capsys, "generate"))
+    assert sorted(FLAG.findall(" ".join(rows))) == sorted(set(parsed))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_verbs_are_those_of_the_parser(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = re.findall(r"^    ([a-z]+)  ", help_of(capsys), re.MULTILINE)
+    assert "generate" in known
+    text = document.read_text("utf-8")
+    assert set(re.findall(r"(?:^ +|`)fleetgen ([a-z]+)\b", text, re.MULTILINE)) <= set(known)
+
+
+@pytest.mark.parametrize("preset", ["test", "development", "training", "production"])
+def test_row_counts_are_those_of_the_presets(preset: str) -> None:
+    """Counted here from the text of the configuration, not by the planner."""
+    keys = tomllib.loads((ROOT / "configs" / f"{preset}.toml").read_text("utf-8"))
+    run, batteries = keys["run"], keys.get("select", {}).get("limit_batteries", 9 * 9 * 24)
+    rows = batteries * run["duration_days"] * 86_400 // run["sampling_seconds"]
+    (line,) = [text for text in README.splitlines() if text.startswith(f"| {preset}:")]
+    days, interval = run["duration_days"], run["sampling_seconds"]
+    assert line.startswith(f"| {preset}: {days} days, {batteries:,} batteries, {interval} s |")
+    assert f"(configs/{preset}.toml) | {rows:,} |" in line
+    config = load(ROOT / "configs" / f"{preset}.toml")
+    assert sum(map(len, config.selected(config.to_fleet()).values())) == batteries
+
+
+def test_defaults_are_those_of_the_configuration() -> None:
+    run = load().run
+    defaults = dict(re.findall(r"^\| `(--[a-z-]+)` \| ([^|]*?) \|", README, re.MULTILINE))
+    assert defaults["--duration-days"] == f"{run.duration_days:g}"
+    assert defaults["--sampling-seconds"] == f"{run.sampling_seconds}"
+    assert defaults["--seed"] == f"{run.seed}"
+    assert defaults["--start-date"] == f"{run.start_date}"
+
+
+def test_what_is_said_to_be_absent_is_absent() -> None:
+    (item,) = re.findall(r"^- Tables not there yet:.*?(?=^- )", README, re.MULTILINE | re.DOTALL)
+    tables, columns = (CODE.findall(part) for part in item.split("Columns not there yet:"))
+    assert len(tables) > 5
+    assert not set(tables) & set(TABLES)
+    assert len(columns) > 3
+    assert not set(columns) & {column for table in TABLES.values() for column in table.names}
+
+
+def test_tables_are_all_named() -> None:
+    assert set(TABLES) <= set(re.findall(r"\w+", README))
+
+
+# --- the architecture -----------------------------------------------------------------------------
+
+
+def test_modules_named_exist_and_all_are_named() -> None:
+    named = {text for text in CODE.findall(ARCHITECTURE) if re.fullmatch(r"[\w/]+(\.py|/)", text)}
+    for text in named:
+        assert (PACKAGE / text).exists() or (ROOT / text).exists(), text
+    modules = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
+    whole = {m for m in modules if not Path(m).name.startswith("__")}
+    unnamed = {m for m in whole if not m.startswith("config/")} - named
+    assert unnamed == set()
+
+
+def test_layers_are_those_that_are_enforced() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (layers,) = [c["layers"] for c in contracts if c.get("containers") == ["fleetgen"]]
+    (shown,) = re.findall(r"^```layers\n(.*?)^```$", ARCHITECTURE, re.MULTILINE | re.DOTALL)
+    assert [part.strip() for part in shown.split(">")] == layers
+
+
+def test_doors_are_those_that_are_enforced() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (text,) = re.findall(r"^One door for each.*?\n\n", ARCHITECTURE, re.MULTILINE | re.DOTALL)
+    for contract in (c for c in contracts if c["type"] == "protected"):
+        for importer in contract["allowed_importers"]:
+            place = importer.removeprefix("fleetgen.").replace(".", "/")
+            where = f"{place}/" if (PACKAGE / place).is_dir() else f"{place}.py"
+            assert f"`{where}`" in text
+        assert contract["protected_modules"][0] in text
+
+
+# --- decisions and changes ------------------------------------------------------------------------
+
+
+def test_decisions_are_numbered_and_listed() -> None:
+    home = ROOT / "docs" / "decisions"
+    pages = sorted(path for path in home.glob("*.md") if path.name != "README.md")
+    assert [int(path.name[:4]) for path in pages] == list(range(1, len(pages) + 1))
+    index = (home / "README.md").read_text("utf-8")
+    for path in pages:
+        title = path.read_text("utf-8").split("\n", 1)[0].removeprefix(f"# {path.name[:4]} ")
+        assert f"| [{path.name[:4]}]({path.name}) | {title} |" in index
+        for part in ("Context.", "Choice", "Rejected.", "Consequence."):
+            assert f"**{part}" in path.read_text("utf-8"), f"{path.name} has no {part}"
+
+
+def test_the_changelog_tells_of_changed_data() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    changes = re.findall(r"^### Data changes\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert f"`DATA_VERSION` {DATA_VERSION}," in changes[0]

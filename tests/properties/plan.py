@@ -1,0 +1,158 @@
+"""The plan that the promises are tested on, and data sets as tests look at them.
+
+Six days of a small fleet (`fleet.toml`), chosen so that a long outage crosses the edge of two days,
+of two months and of two blocks, and an equalising charge crosses another; `test_plan.py` says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fleetgen.config import RunConfig, load
+from fleetgen.schema import TABLES
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+
+Changes = Mapping[str, object]
+"""Keys of a configuration by dotted path; None takes one out."""
+
+PLAN: Changes = {
+    "fleet.file": str(HERE / "fleet.toml"),
+    "run.seed": 109,
+    "run.start_date": "2024-02-26",
+    "run.duration_days": 6,
+    "run.sampling_seconds": 300,
+    "execution.executor": "serial",
+    "execution.block_days": 1,
+}
+
+SAMPLED = (
+    "telemetry_jar_raw",
+    "telemetry_jar_calc",
+    "telemetry_string_raw",
+    "telemetry_string_calc",
+    "telemetry_env",
+)
+"""Tables with a row for each sample."""
+
+Key = tuple[str, str, str]
+Digests = dict[Key, str]
+"""Logical digest by table, entity group and local day."""
+
+
+def keys(directory: Path | str, changes: Changes | None = None) -> dict[str, object]:
+    """Keys of the plan with changes, as `load` takes them."""
+    found = {**PLAN, **(changes or {}), "output.directory": str(directory)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def configured(directory: Path | str, changes: Changes | None = None) -> RunConfig:
+    """The plan with changes."""
+    return load(overrides=keys(directory, changes))
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A finished data set on disk."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> bytes:
+        return (self.path / "_fleetgen" / "manifest.json").read_bytes()
+
+    @cached_property
+    def files(self) -> list[dict[str, Any]]:
+        """The manifest's file entries."""
+        files: list[dict[str, Any]] = json.loads(self.manifest)["files"]
+        return files
+
+    @cached_property
+    def digests(self) -> Digests:
+        found: Digests = {}
+        for entry in self.files:
+            for day, value in entry["digests"].items():
+                key = (entry["table"], entry["group"], day)
+                assert key not in found, f"two files hold {key}"
+                found[key] = value
+        return found
+
+    @property
+    def states(self) -> dict[str, dict[str, Any]]:
+        """The truth at the end, by battery."""
+        states: dict[str, dict[str, Any]] = json.loads(
+            (self.path / "battery_states.json").read_text()
+        )
+        return states
+
+    def paths(self, name: str) -> list[Path]:
+        """Parquet files of a table."""
+        return [self.path / f["path"] for f in self.files if f["table"] == name and f["digests"]]
+
+    def read(self, name: str, ids: Iterable[str] | None = None) -> pa.Table:
+        """Rows of a telemetry table, of some ids or of all, sorted by id and instant."""
+        instant, entity = TABLES[name].key
+        table = pa.concat_tables(pq.read_table(path, partitioning=None) for path in self.paths(name))
+        if ids is not None:
+            table = table.filter(pc.is_in(table[entity], pa.array(sorted(ids))))
+        return table.sort_by([(entity, "ascending"), (instant, "ascending")])
+
+    def values(self, name: str, column: str, ids: Iterable[str] | None = None) -> np.ndarray:
+        """One column as float64, (entity, instant)."""
+        table = self.read(name, ids)
+        entities = len(table[TABLES[name].key[1]].unique())
+        values: np.ndarray = table[column].to_numpy().astype(np.float64).reshape(entities, -1)
+        return values
+
+
+def differing(a: Digests, b: Digests, wanted: Iterable[Key] | None = None) -> list[Key]:
+    """Keys whose digests differ, of those wanted or of all."""
+    return sorted(k for k in (wanted or {*a, *b}) if a.get(k) != b.get(k))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This environment without what steers numba, this checkout first, with changes."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    return {**kept, "PYTHONPATH": str(ROOT), **(changes or {})}
+
+
+def run_python(
+    *arguments: str | Path,
+    python: str = sys.executable,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run this Python, or another, on this checkout."""
+    done = subprocess.run(
+        [python, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(env),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)

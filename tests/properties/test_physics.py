@@ -1,0 +1,110 @@
+"""Promise 7, as far as files show it: a string is its jars, health only falls.
+
+Bounds follow from the sensors' specification in `params`, six standard deviations wide.
+"""
+
+import math
+from itertools import groupby
+
+import numpy as np
+import pytest
+
+from fleetgen.model import params
+from tests.conftest import Make
+from tests.properties.plan import DataSet
+
+STRINGS = {
+    "NORTH-REC-01-S1": 24,
+    "NORTH-REC-01-S2": 24,
+    "NORTH-UPS-01-S1": 6,
+    "NORTH-UPS-01-S3": 6,
+    "SOUTH-UPS-01-S1": 8,
+}
+JAR_ROUNDING_V = 0.001 / math.sqrt(12)
+STRING_ROUNDING_V = 0.01 / math.sqrt(12)
+
+
+def voltages(made: DataSet, string: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of the jars' voltages and the string's, (instant,)."""
+    jars = [f"{string}-J{n:02d}" for n in range(1, STRINGS[string] + 1)]
+    total = made.values("telemetry_jar_raw", "voltage_v", jars).sum(axis=0)
+    return total, made.values("telemetry_string_raw", "voltage_v", [string])[0]
+
+
+def noise_v(jars: int) -> float:
+    """Deviation of the difference between both at an instant, without that of the gains."""
+    jar = math.hypot(params.JAR_VOLTAGE_NOISE.value, JAR_ROUNDING_V)
+    string = math.hypot(params.STRING_VOLTAGE_NOISE.value, STRING_ROUNDING_V)
+    return math.hypot(math.sqrt(jars) * jar, string)
+
+
+@pytest.mark.parametrize("string", STRINGS)
+def test_jar_voltages_add_up_to_the_string_voltage(whole: DataSet, string: str) -> None:
+    total, measured = voltages(whole, string)
+    jars = STRINGS[string]
+    gains = math.hypot(
+        params.STRING_VOLTAGE_GAIN.value, params.JAR_VOLTAGE_GAIN.value / math.sqrt(jars)
+    )
+    bound = 6 * math.hypot(gains * float(measured.max()), noise_v(jars))
+    assert bound < 6.0  # less than half a jar
+    assert np.abs(total - measured).max() < bound
+
+
+@pytest.mark.parametrize("string", STRINGS)
+def test_both_move_together(whole: DataSet, string: str) -> None:
+    """Gains are constant: what is left is noise, over float, discharge and recharge alike."""
+    total, measured = voltages(whole, string)
+    jars = STRINGS[string]
+    gain = float((total @ measured) / (measured @ measured))
+    left = total - gain * measured
+    # Jars of unlike gain leave the mean gain when they leave their mean voltage, by at most 10 %.
+    uneven = 6 * params.JAR_VOLTAGE_GAIN.value * math.sqrt(jars) * 0.1 * 13.6
+    assert np.abs(left).max() < 6 * noise_v(jars) + uneven
+    assert np.std(left) < 1.5 * noise_v(jars) + uneven / 6
+
+
+def test_voltages_move_far(whole: DataSet) -> None:
+    """Else the tests above would show little."""
+    _, measured = voltages(whole, "NORTH-REC-01-S1")
+    assert measured.min() < 0.9 * measured.max()
+
+
+def test_health_never_rises_within_a_unit(whole: DataSet) -> None:
+    soh_pct = whole.values("telemetry_jar_calc", "soh_pct")
+    assert (np.diff(soh_pct, axis=1) <= 1e-6).all()
+    assert (soh_pct[:, 0] > soh_pct[:, -1]).all()
+    assert {round(float(v), 3) for v in soh_pct[:, -1]} <= {
+        round(state["soh_pct"] + d / 1000, 3) for state in whole.states.values() for d in range(9)
+    }
+
+
+def test_charge_drawn_is_charge_missing(make: Make) -> None:
+    """In the long outage: the integral of the Hall current against the truth of every jar."""
+    string, rated_ah = "NORTH-REC-01-S1", 120.0
+    made = make(
+        {
+            "run.start_date": "2024-02-29",
+            "run.duration_days": 2,
+            "run.sampling_seconds": 10,
+            "select.strings": string,
+            "execution.block_days": None,
+        }
+    )
+    rows = made.read("telemetry_string_raw", [string])
+    runs = [(mode, len(list(run))) for mode, run in groupby(rows["mode"].to_pylist())]
+    longest = max(range(len(runs)), key=lambda n: (runs[n][0] == "discharge") * runs[n][1])
+    first = sum(length for _, length in runs[:longest])
+    last = first + runs[longest][1] - 1
+    assert last - first > 500
+    current_a = rows["current_a"].to_numpy()[first : last + 1].astype(np.float64)
+    drawn_ah = -np.trapezoid(current_a, dx=10) / 3600
+    soc = made.values("telemetry_jar_calc", "soc_pct")[:, [first, last]] / 100
+    soh = made.values("telemetry_jar_calc", "soh_pct")[:, [first, last]] / 100
+    missing_ah = (soc[:, 0] * soh[:, 0] - soc[:, 1] * soh[:, 1]) * rated_ah
+    hours = (last - first) * 10 / 3600
+    offset_ah = 6 * (params.HALL_OFFSET.value + params.HALL_WANDER.value) * hours
+    bound = 6 * params.HALL_GAIN.value * drawn_ah + offset_ah
+    assert drawn_ah > 10
+    assert np.abs(missing_ah - drawn_ah).max() < bound + 0.02
+    # One current through all jars of a string: they miss the same charge.
+    assert np.ptp(missing_ah) < 0.05

@@ -1,0 +1,70 @@
+"""Promise 4: what is sampled at an instant does not depend on the sampling interval."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from fleetgen.schema import TABLES
+from tests.conftest import Make
+from tests.properties.plan import SAMPLED, Changes, DataSet
+
+OUTAGE: Changes = {
+    "run.start_date": "2024-02-29",
+    "run.duration_days": 2,
+    "select.strings": "NORTH-REC-01-S1,NORTH-UPS-01-S2",
+    "execution.block_days": None,
+}
+"""The days around the outage, of a string with a float current channel and of one without."""
+
+
+def at(made: DataSet, name: str, every_s: int) -> pa.Table:
+    """Rows of a table at instants that are a multiple of `every_s` after the start."""
+    table = made.read(name)
+    ms = pc.cast(table[TABLES[name].key[0]], pa.int64()).to_numpy()
+    return table.filter(pa.array((ms - ms.min()) % (1000 * every_s) == 0))
+
+
+@pytest.fixture(scope="module")
+def fine(make: Make) -> DataSet:
+    return make({**OUTAGE, "run.sampling_seconds": 5})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("interval", "common"), [(60, 60), (7, 35), (1800, 1800), (3607, 18_035)])
+@pytest.mark.parametrize("name", SAMPLED)
+def test_common_instants_have_common_values(
+    make: Make, fine: DataSet, name: str, interval: int, common: int
+) -> None:
+    other = make({**OUTAGE, "run.sampling_seconds": interval})
+    expected, found = at(fine, name, common), at(other, name, common)
+    entities = len(pc.unique(expected[TABLES[name].key[1]]))
+    assert expected.num_rows == entities * -(-2 * 86_400 // common)
+    for column in expected.column_names:
+        assert found[column].equals(expected[column]), column
+
+
+@pytest.mark.slow
+def test_the_instants_compared_hold_the_outage(fine: DataSet) -> None:
+    modes = np.array(at(fine, "telemetry_string_raw", 60)["mode"].to_pylist())
+    assert np.count_nonzero(modes == "discharge") > 100
+    assert np.count_nonzero(modes == "boost") > 100
+
+
+@pytest.mark.slow
+def test_the_state_at_the_end_does_not_depend_on_sampling(make: Make, fine: DataSet) -> None:
+    assert make({**OUTAGE, "run.sampling_seconds": 1800}).states == fine.states
+
+
+@pytest.mark.parametrize("interval", [86_400, 100_000])
+def test_a_sample_a_day_and_fewer(make: Make, whole: DataSet, interval: int) -> None:
+    """There are days, and blocks of a day, without any sample."""
+    rare = make({"run.sampling_seconds": interval})
+    common = math.lcm(interval, 300)
+    for name in SAMPLED:
+        expected, found = at(whole, name, common), at(rare, name, common)
+        entities = len(pc.unique(expected[TABLES[name].key[1]]))
+        assert rare.read(name).num_rows == entities * -(-6 * 86_400 // interval), name
+        assert found.equals(expected), name
