@@ -279,18 +279,6 @@ def lanes(
     return out
 
 
-class Digest:
-    """Sum of the lanes over ids and rows."""
-
-    def __init__(self) -> None:
-        self._lanes = [0, 0]
-
-    def add(self, entity_id: str, lanes: tuple[int, int] | Words) -> None:
-        """Add one id's lanes (as `weigh` gives them)."""
-        multipliers = identity(entity_id)
-        for i in range(2):
-            self._lanes[i] = (self._lanes[i] + int(multipliers[i]) * int(lanes[i])) % 2**64
-
-    def hex(self) -> str:
-        """32 hexadecimal digits."""
-        return f"{self._lanes[0]:016x}{self._lanes[1]:016x}"
+def hexadecimal(lanes_sum: Words) -> str:
+    """32 hexadecimal digits of both lanes, (2,)."""
+    return f"{int(lanes_sum[0]):016x}{int(lanes_sum[1]):016x}"

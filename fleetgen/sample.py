@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from fleetgen import digest, rng, simulate
 from fleetgen.derive import features
-from fleetgen.digest import Digest
 from fleetgen.elementary import exponential
 from fleetgen.model import params, sensors, stepper
 from fleetgen.rng import Stream
@@ -138,10 +137,10 @@ class Sketch:
 
 @dataclass
 class Tally:
-    """Digests by (table, day index) and statistics by "table.column" of one part."""
+    """Digest lanes by table, (day, 2), and statistics by "table.column" of one part."""
 
     block: Block
-    digests: dict[tuple[str, int], Digest] = field(default_factory=dict)
+    digests: dict[str, NDArray[np.uint64]] = field(default_factory=dict)
     sketches: dict[str, Sketch] = field(default_factory=dict)
 
     def digest(
@@ -154,16 +153,16 @@ class Tally:
         bounds: Ints,
     ) -> None:
         """Add a row group of one id to the table's digests by local day."""
-        for day, lanes in enumerate(digest.lanes(table, group, prefix, first, bounds)):
-            if lanes.any():
-                self.digests.setdefault((table.name, day), Digest()).add(entity, lanes)
+        lanes = digest.lanes(table, group, prefix, first, bounds)
+        total = self.digests.setdefault(table.name, np.zeros_like(lanes))
+        total += digest.identity(entity) * lanes
 
     def day_digests(self, table: Table) -> dict[str, str]:
         """Digest of each local day of the block that holds rows."""
         return {
-            day_date(self.block.first_day + day).isoformat(): value.hex()
-            for (name, day), value in sorted(self.digests.items())
-            if name == table.name
+            day_date(self.block.first_day + day).isoformat(): digest.hexadecimal(lanes)
+            for day, lanes in enumerate(self.digests[table.name])
+            if lanes.any()
         }
 
     def coded(self, table: Table, column: str, counts: Counts) -> Codes | Plain:

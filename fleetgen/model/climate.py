@@ -67,8 +67,9 @@ def _rain_days(k: Key, epoch_day: int, chance: Floats) -> NDArray[np.bool_]:
     return rain
 
 
+@lru_cache(maxsize=64)
 def monthly_at_noon(values: tuple[float, ...], first_day: int, days: int) -> Floats:
-    """Periodic linear interpolation of monthly values through mid-month, float64 (day,)."""
+    """Periodic linear interpolation of monthly values through mid-month, float64 (day,); shared."""
     out = np.empty(days)
     for i in range(days):
         date = day_date(first_day + i)
@@ -104,8 +105,9 @@ def anomaly_sigma_c(climate: Climate, first_day: int, days: int) -> Floats:
     return monthly_at_noon(monthly, first_day, days)
 
 
+@lru_cache(maxsize=8)
 def daily_mean_c(location: Location, seed: int, first_day: int, end_day: int) -> Floats:
-    """Outdoor mean temperature of each local day [degC], float64 (day,)."""
+    """Outdoor mean temperature of each local day [degC], float64 (day,); shared."""
     days = end_day - first_day
     anomaly = rng.chain(
         rng.key(seed, Stream.DAILY_ANOMALY, location.location_id),

@@ -234,6 +234,7 @@ def sample_string(
     The ripple current is `ripple_a` + `ripple_load_a` x load.
     """
     n = mode.size
+    jitter = noise * _RIPPLE_NOISE
     row = row_at(t_row, first_s)
     i = 0
     while i < n:
@@ -245,45 +246,46 @@ def sample_string(
         end = min(n, (t_row[row + 1] - first_s + step_s - 1) // step_s)
         slope_v = (string_v[row + 1] - string_v[row]) / span
         slope_a = (current_a[row + 1] - current_a[row]) / span
-        for m in range(i, end):
-            instant = first_s + m * step_s
+        # Views from their start: an index that cannot be negative needs no check.
+        volts, hall, ripple_i = out[0, i:end], out[1, i:end], out[2, i:end]
+        ripple_v, shunts, power = out[3, i:end], out[4, i:end], out[5, i:end]
+        thd = out[6, i:end]
+        modes, rooms, loads = mode[i:end], room_c[i:end], load_frac[i:end]
+        offsets, ohms = hall_offset_a[i:end], string_ohm[i:end]
+        for m in range(volts.size):
+            instant = t + m * step_s
             since = np.float64(instant - t0)
             a = rng.bits(k[0], k[1], instant)
             b = rng.bits(k2[0], k2[1], instant)
             v = string_v[row] + slope_v * since
             amps = current_a[row] + slope_a * since
-            volts = np.floor(
+            v_count = np.floor(
                 v * gain_v * 100.0 + noise * _STRING_V_NOISE * table[rng.lane(a, 0)] + 0.5
             )
-            zero = hall_offset_a[m] + noise * _HALL_T * (room_c[m] - 25.0)
-            hall = np.floor(
+            zero = offsets[m] + noise * _HALL_T * (rooms[m] - 25.0)
+            a_count = np.floor(
                 (amps * gain_a + zero) * 100.0 + noise * _HALL_NOISE * table[rng.lane(a, 1)] + 0.5
             )
-            ripple = ripple_a + ripple_load_a * load_frac[m]
-            on_battery = mode[m] == _DISCHARGE or mode[m] == _IDLE
-            if mode[m] == _DISCHARGE:
+            volts[m] = np.int32(v_count)
+            hall[m] = np.int32(a_count)
+            power[m] = np.int32(np.floor(v_count * a_count / 10000.0 + 0.5))
+            ripple = ripple_a + ripple_load_a * loads[m]
+            if modes[m] == _DISCHARGE:
                 ripple *= _RIPPLE_DISCHARGE
-            if mode[m] == _IDLE:
+            elif modes[m] == _IDLE:
                 ripple = 0.0
-            jitter = noise * _RIPPLE_NOISE
-            out[0, m] = np.int32(volts)
-            out[1, m] = np.int32(hall)
-            out[2, m] = np.int32(
-                np.floor(ripple * (1.0 + jitter * table[rng.lane(a, 2)]) * 100.0 + 0.5)
-            )
-            out[3, m] = np.int32(
-                np.floor(
-                    ripple * string_ohm[m] * (1.0 + jitter * table[rng.lane(a, 3)]) * 1000.0 + 0.5
-                )
-            )
-            shunt = (amps + shunt_offset_a) * 1000.0 + noise * _SHUNT_NOISE * table[rng.lane(b, 0)]
-            out[4, m] = (
-                np.int32(np.floor(shunt + 0.5)) if abs(shunt) <= _SHUNT_RANGE else NULL_COUNT
-            )
-            out[5, m] = np.int32(np.floor(volts * hall / 10000.0 + 0.5))
-            thd = _THD_FULL + _THD_SLOPE * (1.0 / load_frac[m] - 1.0)
-            thd += noise * _THD_NOISE * table[rng.lane(b, 1)]
-            out[6, m] = NULL_COUNT if on_battery else np.int32(np.floor(thd * 10.0 + 0.5))
+            seen = ripple * (1.0 + jitter * table[rng.lane(a, 2)])
+            ripple_i[m] = np.int32(np.floor(seen * 100.0 + 0.5))
+            seen = ripple * ohms[m] * (1.0 + jitter * table[rng.lane(a, 3)])
+            ripple_v[m] = np.int32(np.floor(seen * 1000.0 + 0.5))
+            seen = (amps + shunt_offset_a) * 1000.0 + noise * _SHUNT_NOISE * table[rng.lane(b, 0)]
+            shunts[m] = np.int32(np.floor(seen + 0.5)) if abs(seen) <= _SHUNT_RANGE else NULL_COUNT
+            if modes[m] >= _DISCHARGE:
+                thd[m] = NULL_COUNT
+            else:
+                seen = _THD_FULL + _THD_SLOPE * (1.0 / loads[m] - 1.0)
+                seen += noise * _THD_NOISE * table[rng.lane(b, 1)]
+                thd[m] = np.int32(np.floor(seen * 10.0 + 0.5))
         i = end
 
 

@@ -48,9 +48,11 @@ def test_common_instants_have_common_values(
 
 @pytest.mark.slow
 def test_the_instants_compared_hold_the_outage(fine: DataSet) -> None:
-    modes = np.array(at(fine, "telemetry_string_raw", 60)["mode"].to_pylist())
+    rows = at(fine, "telemetry_string_raw", 60)
+    modes = np.array(rows["mode"].to_pylist())
     assert np.count_nonzero(modes == "discharge") > 100
     assert np.count_nonzero(modes == "boost") > 100
+    assert {True, False} == {*at(fine, "telemetry_string_raw", 5)["transfer_event_flag"].to_pylist()}
 
 
 @pytest.mark.slow
