@@ -1,0 +1,336 @@
+"""The feature store against a recomputation from the written telemetry, row by row.
+
+The recomputation knows the files and the data dictionary, nothing else: pandas reads them, Python
+adds up whole counts, fractions are rounded half up.
+"""
+
+import statistics
+from fractions import Fraction
+from math import floor, isqrt
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fleetgen.model import events
+from fleetgen.schema import FEATURE_STORE
+from tests import tiny
+
+HOUR_S = 3600
+START_S = 1_738_083_600  # 2025-01-29T00:00+07:00: three days before a month begins
+DAY_S = 86_400
+SYSTEM = {
+    "UPS-01": {
+        "kind": "UPS",
+        "jars_per_string": 3,
+        "strings": {"S1": "HX12-120", "S2": "GPL12-100"},
+    }
+}
+OUTAGES = [  # start from the start of the run [s], length [s]
+    (5 * HOUR_S + 1234, 40),
+    (9 * HOUR_S + 3590, 45),  # over an hour's edge
+    (20 * HOUR_S, 600),  # on it
+    (20 * HOUR_S + 1200, 300),  # again in the same hour, no float in between
+    (DAY_S + 2 * HOUR_S + 17, 2 * HOUR_S),  # until the batteries are empty
+    (2 * DAY_S + 600, 120),  # the hour before lies in another block
+    (3 * DAY_S - 200, 460),  # over midnight and the edge of a month
+    (4 * DAY_S - HOUR_S, 30),
+]
+SELF_TEST = (3 * DAY_S + 10 * HOUR_S, 60)
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Put the events above in the place of the drawn ones."""
+
+    def timeline(location, system, seed, grid, rain):
+        on_battery = sorted([*((a, a + n, False) for a, n in OUTAGES), (*SELF_TEST, True)])
+        return events.Timeline(
+            np.array([START_S + a for a, _, _ in on_battery]),
+            np.array([START_S + (b if not test else a + b) for a, b, test in on_battery]),
+            np.array([test for *_, test in on_battery]),
+            np.array([START_S + 2 * DAY_S + 20 * HOUR_S]),
+            np.array([START_S + 3 * DAY_S + 5 * HOUR_S]),
+        )
+
+    monkeypatch.setattr("fleetgen.simulate.events.timeline", timeline)
+
+
+def read(place, table, per_unit=None):
+    """A table of the data set, floats as whole counts."""
+    parts = [
+        pd.read_parquet(p, partitioning=None) for p in sorted((place / table).rglob("*.parquet"))
+    ]
+    frame = pd.concat(parts, ignore_index=True)
+    stamp = "feature_ts" if table == "feature_store" else "ts"
+    frame[stamp] = frame[stamp].astype("int64") // (10**9 if frame[stamp].dt.unit == "ns" else 1000)
+    for name, units in (per_unit or {}).items():
+        frame[name] = np.rint(frame[name].astype(float) * units).astype("Int64")
+    return frame
+
+
+def half_up(value):
+    return floor(Fraction(value) + Fraction(1, 2))
+
+
+def mean(values, scale):
+    """Mean in counts of 1/scale, None of nothing."""
+    return half_up(Fraction(scale * sum(values), len(values))) if values else None
+
+
+def deviation(values, scale):
+    """Population standard deviation in counts of 1/scale, rounded half up, exactly."""
+    if not values:
+        return None
+    n = len(values)
+    spread = n * sum(v * v for v in values) - sum(values) ** 2  # (n sigma)^2
+    return (isqrt(4 * scale * scale * spread) // n + 1) // 2 if spread else 0
+
+
+def on_battery_charge(mode, current, step_s):
+    """Per sample: discharged charge [0.01 A s], and whether a discharge begins there."""
+    charge, begins, zero = [], [], 0
+    for i, m in enumerate(mode):
+        begins.append(m == "discharge" and (i == 0 or mode[i - 1] != "discharge"))
+        if begins[-1]:
+            back = [
+                current[k] for k in range(max(0, i - HOUR_S // step_s), i) if mode[k] == "float"
+            ]
+            zero = statistics.median_low(back) if back else 0
+        charge.append((zero - current[i]) * step_s if m == "discharge" else 0)
+    return charge, begins
+
+
+def surges(mode, current, step_s, rated_ah):
+    """Per sample: whether it is a transfer or a step of current of 0.05 C10 within 10 s."""
+    found = [False]
+    for before, after, a, b in zip(mode, mode[1:], current, current[1:], strict=False):
+        transfer = (before == "discharge") != (after == "discharge")
+        step = step_s <= 10 and abs(b - a) >= 0.05 * rated_ah * 100
+        found.append(transfer or step)
+    return found
+
+
+NOTHING = {name: [] for name in ("mode", "charge", "begins", "surge", "ripple", "thd")}
+
+
+def recomputed(place, step_s, hours):
+    """All rows of the feature store, as counts."""
+    jars = read(
+        place,
+        "telemetry_jar_raw",
+        {"voltage_v": 1000, "temperature_c": 10, "resistance_mohm": 1000},
+    )
+    strings = read(place, "telemetry_string_raw", {"current_a": 100, "ripple_current_rms_a": 100})
+    thd = read(place, "telemetry_string_calc", {"thd_pct": 10})
+    room = read(place, "telemetry_env", {"temperature_c": 10})
+    room_hours = room.groupby((room.ts - START_S) // HOUR_S).temperature_c.apply(list).to_dict()
+    battery = pd.read_csv(place / "battery.csv").set_index("battery_id")
+    models = pd.read_csv(place / "battery_model.csv").set_index("model_id")
+    rows = []
+    for string_id, string in strings.groupby("string_id"):
+        string = string.sort_values("ts")
+        mode, current = string["mode"].tolist(), string.current_a.tolist()
+        units = battery.index[battery.string_id == string_id]
+        model = models.loc[battery.model_id[units[0]]]
+        charge, begins = on_battery_charge(mode, current, step_s)
+        surge = surges(mode, current, step_s, model.rated_capacity_ah)
+        by_hour = pd.DataFrame(
+            {
+                "hour": (string.ts.to_numpy() - START_S) // HOUR_S,
+                "mode": mode,
+                "charge": charge,
+                "begins": begins,
+                "surge": surge,
+                "ripple": string.ripple_current_rms_a.tolist(),
+                "thd": thd[thd.string_id == string_id].sort_values("ts").thd_pct.tolist(),
+            }
+        ).groupby("hour")
+        by_hour = {hour: frame.to_dict("list") for hour, frame in by_hour}
+        volts, temps, readings = {}, {}, {}
+        for unit in units:
+            jar = jars[jars.battery_id == unit].sort_values("ts")
+            hour = (jar.ts - START_S) // HOUR_S
+            volts[unit] = jar.voltage_v.groupby(hour).apply(list).to_dict()
+            temps[unit] = jar.temperature_c.groupby(hour).apply(list).to_dict()
+            readings[unit] = jar.resistance_mohm.groupby(hour).last().to_dict()
+        for unit in units:
+            initial = round(battery.initial_resistance_mohm[unit] * 1000)
+            cycles = drawn = 0
+            for h in range(hours):
+                v, t = volts[unit].get(h, []), temps[unit].get(h, [])
+                s = by_hour.get(h, NOTHING)
+                cycles += sum(s["begins"])
+                drawn += sum(s["charge"])
+                reading = readings[unit].get(h)
+                share = reading and half_up(Fraction(10_000 * reading, initial))
+                off = [10 * a + 18 * (b - 250) for a, b in zip(v, t, strict=True)]
+                floating = [o for o, m in zip(off, s["mode"], strict=True) if m == "float"]
+                low, high = (round(10_000 * model[f"float_{end}_v"]) for end in ("min", "max"))
+                everyone = [x for u in units for x in volts[u].get(h, [])]
+                balance = (
+                    Fraction(10 * sum(v), len(v)) - Fraction(10 * sum(everyone), len(everyone))
+                    if v
+                    else None
+                )
+                known = [x for x in s["thd"] if pd.notna(x)]
+                warm = half_up(Fraction(100 * (sum(t) - sum(room_hours[h])), len(t))) if t else None
+                rows.append(
+                    {
+                        "feature_ts": START_S + HOUR_S * (h + 1),
+                        "battery_id": unit,
+                        "feature_window_hours": 1,
+                        "v_mean": mean(v, 10),
+                        "v_std": deviation(v, 10),
+                        "v_min": min(v, default=None),
+                        "v_max": max(v, default=None),
+                        "v_balance_mean": None if balance is None else half_up(balance),
+                        "t_mean": mean(t, 100),
+                        "t_max": max(t, default=None),
+                        "t_delta_ambient_mean": warm,
+                        "r_internal_latest": reading,
+                        "r_internal_baseline_pct": share,
+                        "discharge_cycles_count": cycles,
+                        "ah_throughput": half_up(Fraction(drawn * 1000, 100 * 3600)),
+                        "time_below_float_min": sum(o < low for o in floating) * step_s,
+                        "time_above_float_max": sum(o > high for o in floating) * step_s,
+                        "surge_events_count": sum(s["surge"]),
+                        "ripple_rms_mean": mean(s["ripple"], 10),
+                        "thd_mean": mean(known, 10),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def stored(place):
+    """The feature store as counts."""
+    per_unit = {c.name: c.per_unit for c in FEATURE_STORE.columns if c.kind == "float"}
+    return read(place, "feature_store", per_unit)
+
+
+def differences(place, step_s, hours):
+    """Cells that differ, as (hours since the start, id, column, stored, recomputed)."""
+    order = ["battery_id", "feature_ts"]
+    want = recomputed(place, step_s, hours).sort_values(order).set_index(order)
+    have = stored(place).sort_values(order).set_index(order)
+    assert list(have.index) == list(want.index)
+    assert set(have.columns) == set(want.columns)
+    found = []
+    for name in want.columns:
+        pairs = zip(want.index, have[name].tolist(), want[name].tolist(), strict=True)
+        for (unit, instant), x, y in pairs:
+            x, y = (None if pd.isna(c) else int(c) for c in (x, y))
+            if x != y:
+                found.append(((instant - START_S) / HOUR_S, unit, name, x, y))
+    return found
+
+
+def generate(tmp_path, **overrides):
+    return tiny.generate(
+        tmp_path / "set",
+        SYSTEM,
+        run__start_date="2025-01-29",
+        run__seed=20_250_129,
+        **overrides,
+    )
+
+
+@pytest.mark.usefixtures("planned")
+class TestAgainstTheFiles:
+    def test_five_minutes_over_a_month_edge(self, tmp_path):
+        place = generate(tmp_path, run__sampling_seconds=300, run__duration_days=5)
+        blocks = {p.name for p in (place / "feature_store").rglob("*.parquet")}
+        assert blocks == {"part-2025-01-29-3.parquet", "part-2025-02-01-2.parquet"}
+        assert differences(place, 300, 120) == []
+        # What the events must have left behind: all but the first have a sample in them.
+        last = stored(place).groupby("battery_id").last()
+        assert (last.discharge_cycles_count == 8).all()
+        modes = read(place, "telemetry_string_raw")["mode"]
+        assert set(modes) == {"float", "boost", "equalize", "discharge", "idle"}
+
+    @pytest.mark.parametrize("block_days", [1, 2])
+    def test_each_minute_in_small_blocks(self, tmp_path, block_days):
+        place = generate(
+            tmp_path,
+            run__sampling_seconds=60,
+            run__duration_days=5,
+            execution__block_days=block_days,
+        )
+        assert differences(place, 60, 120) == []
+
+    def test_seven_seconds_do_not_divide_the_hour(self, tmp_path):
+        place = generate(
+            tmp_path,
+            run__sampling_seconds=7,
+            run__duration_days=1.5,
+            execution__block_days=1,
+        )
+        samples = len(read(place, "telemetry_env"))
+        assert samples == -(-36 * HOUR_S // 7)
+        assert differences(place, 7, 36) == []
+
+    def test_five_seconds_see_steps_of_current(self, tmp_path):
+        place = generate(tmp_path, run__sampling_seconds=5, run__duration_days=0.5)
+        assert differences(place, 5, 12) == []
+        sums = stored(place).groupby("battery_id").surge_events_count.sum()
+        assert (sums >= 4).all()
+
+    def test_windows_without_samples_are_null(self, tmp_path):
+        place = generate(tmp_path, run__sampling_seconds=7200, run__duration_days=5)
+        frame = stored(place)
+        empty = frame[((frame.feature_ts - START_S) // HOUR_S) % 2 == 0]
+        assert len(empty) == len(frame) // 2
+        for name in ("v_mean", "v_std", "v_min", "v_max", "v_balance_mean", "t_mean", "t_max"):
+            assert empty[name].isna().all()
+        for name in ("t_delta_ambient_mean", "ripple_rms_mean", "thd_mean", "r_internal_latest"):
+            assert empty[name].isna().all()
+        assert (empty.surge_events_count == 0).all()
+        assert (empty.time_below_float_min == 0).all()
+        assert differences(place, 7200, 120) == []
+
+    def test_readings_are_those_of_the_samples(self, tmp_path):
+        """A reading at 02:55 is first seen at 03:00, in the next window."""
+        place = generate(tmp_path, run__sampling_seconds=1800, run__duration_days=3)
+        assert differences(place, 1800, 72) == []
+
+    def test_a_cut_string_has_the_features_of_the_whole_one(self, tmp_path):
+        """`v_balance_mean` needs all jars of a string, written or not."""
+        whole = stored(generate(tmp_path / "a", run__sampling_seconds=900))
+        cut = stored(generate(tmp_path / "b", run__sampling_seconds=900, select__limit_batteries=4))
+        assert cut.battery_id.nunique() == 4
+        kept = whole[whole.battery_id.isin(cut.battery_id)]
+        order = ["battery_id", "feature_ts"]
+        pd.testing.assert_frame_equal(
+            cut.sort_values(order).reset_index(drop=True),
+            kept.sort_values(order).reset_index(drop=True),
+        )
+
+    def test_the_last_hour_counts_only_if_it_is_whole(self, tmp_path):
+        place = generate(tmp_path, run__sampling_seconds=60, run__duration_days=0.4)  # 9.6 h
+        assert differences(place, 60, 9) == []
+
+
+def test_features_of_drawn_events(tmp_path):
+    """A rectifier without generator, its outages as they are drawn."""
+    place = tiny.generate(
+        tmp_path / "set",
+        run__start_date="2025-01-29",
+        run__sampling_seconds=300,
+        run__duration_days=5,
+        run__seed=345,
+    )
+    assert differences(place, 300, 120) == []
+    assert stored(place).discharge_cycles_count.max() > 0
+
+
+def test_the_single_file_holds_the_same_rows(tmp_path):
+    place = tiny.generate(tmp_path / "set", run__start_date="2025-01-29", run__duration_days=1)
+    one = pd.read_csv(place / "feature_store.csv.gz", parse_dates=["feature_ts"])
+    assert (one.feature_ts.map(lambda t: t.utcoffset().total_seconds()) == 7 * HOUR_S).all()
+    parts = stored(place)
+    assert one.columns.tolist() == list(FEATURE_STORE.names)
+    assert (one.battery_id.tolist(), len(one)) == (parts.battery_id.tolist(), 72)
+    assert [int(t.timestamp()) for t in one.feature_ts] == parts.feature_ts.tolist()
+    for column in FEATURE_STORE.columns[2:]:
+        counts = np.rint(one[column.name] * column.per_unit).astype("Int64").tolist()
+        assert counts == parts[column.name].astype("Int64").tolist()
