@@ -94,7 +94,8 @@ def bits(k0: np.uint64, k1: np.uint64, counter: int) -> np.uint64:
 @kernel
 def uniform(k: Key, counter: int) -> float:
     """Uniform draw in (0, 1) of a key at `counter`."""
-    return (np.float64(bits(k[0], k[1], counter) >> _S11) + 0.5) * 1.1102230246251565e-16
+    u = (np.float64(bits(k[0], k[1], counter) >> _S11) + 0.5) * 1.1102230246251565e-16
+    return min(u, 0.9999999999999999)  # the last of 2**53 would round to 1
 
 
 @kernel
@@ -175,7 +176,7 @@ def _quantiles(count: int) -> NDArray[np.float32]:
 def normal_table() -> NDArray[np.float32]:
     """Standard normal quantiles at (i + 1/2) / 65536, float32 (65536,): noise by 16-bit lanes.
 
-    One 64-bit draw feeds four channels. The tails end at 4.3 sigma; the variance is 0.9998.
+    One 64-bit draw feeds four channels. The tails end at 4.3 sigma; the variance is 0.99998.
     """
     table = _quantiles(65536)
     table.flags.writeable = False
@@ -191,11 +192,12 @@ def lane(word: np.uint64, number: int) -> np.uint64:
 def weighted(weights: Sequence[float], draw: float) -> float:
     """Position in [0, len(weights)) of density `weights` (constant between integers) at `draw`."""
     target = draw * sum(weights)
+    last = float(np.nextafter(len(weights), 0))
     for position, weight in enumerate(weights):
         if target < weight:
-            return position + target / weight
+            return min(position + target / weight, last)
         target -= weight
-    return float(np.nextafter(len(weights), 0))
+    return last
 
 
 EPOCH_DAY = 10_957

@@ -211,11 +211,9 @@ def sample_string(
     first_s, step_s, rows = clock.first_s, grid.interval_s, clock.rows
     start_s = int(around.midnights_s[0])
     room_c, frac, hall, ohm = (np.empty(rows) for _ in range(4))
-    rooms = np.append(around.room_c[:, :-1].ravel(), around.room_c[-1, -1])
-    sensors.interpolated(rooms, 60, start_s, first_s, step_s, room_c)
-    loads = [simulate.load_frac(model, int(m)) for m in around.midnights_s]
-    load = np.append(np.concatenate([a[:-1] for a in loads]), loads[-1][-1])
-    sensors.interpolated(load, stepper.SLOT_S, start_s, first_s, step_s, frac)
+    sensors.interpolated(around.room_c, 60, start_s, first_s, step_s, room_c)
+    loads = np.stack([simulate.load_frac(model, int(m)) for m in around.midnights_s])
+    sensors.interpolated(loads, stepper.SLOT_S, start_s, first_s, step_s, frac)
     wander = rng.wander(
         rng.keys(seed, Stream.HALL_WANDER, (place,)),
         clock.block.first_day,
@@ -223,14 +221,8 @@ def sample_string(
         int(params.HALL_WANDER_KNOT.value),
     )
     offset = _channel(seed, Stream.STRING_SENSOR, place, 2, params.HALL_OFFSET.value)
-    sensors.interpolated(
-        offset + params.HALL_WANDER.value * wander[:, 0],
-        SECONDS_PER_DAY,
-        start_s,
-        first_s,
-        step_s,
-        hall,
-    )
+    zero = offset + params.HALL_WANDER.value * wander[:, 0]
+    sensors.interpolated(_day_edges(zero), SECONDS_PER_DAY, start_s, first_s, step_s, hall)
     mode = np.empty(rows, np.uint8)
     sensors.sample_modes(played.t_s, played.mode, first_s, step_s, mode)
     per_100_ah = string.model.rated_capacity_ah / 100.0
@@ -240,7 +232,7 @@ def sample_string(
     ups = model.system.kind == "UPS"
     mohm = model.populations[s].new_mohm * played.growth
     string_ohm = np.array([sum(row) for row in mohm.tolist()]) * 1e-3
-    sensors.interpolated(string_ohm, SECONDS_PER_DAY, start_s, first_s, step_s, ohm)
+    sensors.interpolated(_day_edges(string_ohm), SECONDS_PER_DAY, start_s, first_s, step_s, ohm)
     counts = np.empty((7, rows), np.int32)
     sensors.sample_string(
         played.t_s,
@@ -269,21 +261,23 @@ def sample_string(
     return StringSamples(mode, counts)
 
 
+def _day_edges(midnights: Floats) -> Floats:
+    """Values at midnights as edges of each day, (midnight,) to (day, 2)."""
+    return np.stack([midnights[:-1], midnights[1:]], axis=1)
+
+
 def string_groups(
     model: SystemModel,
     s: int,
-    played: BlockReplay,
+    transfers_s: Ints,
     samples: StringSamples,
     clock: BlockClock,
     tally: Tally,
 ) -> Iterator[tuple[Table, RowGroup]]:
-    """Row groups of both string tables."""
+    """Row groups of both string tables; `transfers_s` are the instants of the run's transfers."""
     string_id = model.system.strings[s].string_id
     t = model.timeline
     step_s = clock.grid.interval_s
-    modes = played.mode.astype(np.int64)
-    change = np.flatnonzero((modes[1:] != modes[:-1]) & ((modes[1:] == 3) | (modes[:-1] == 3)))
-    transfers = played.t_s[change + 1]
     test, transfer = np.empty(clock.rows, np.uint8), np.empty(clock.rows, np.uint8)
     sensors.within(
         t.discharge_start_s[t.self_test],
@@ -292,7 +286,7 @@ def string_groups(
         step_s,
         test,
     )
-    sensors.within(transfers, transfers + TRANSFER_S, clock.first_s, step_s, transfer)
+    sensors.within(transfers_s, transfers_s + TRANSFER_S, clock.first_s, step_s, transfer)
     flags = np.array([0, 1], np.int64)
     names = (
         "voltage_v",
@@ -573,9 +567,8 @@ def sample_room(
     start_s = int(around.midnights_s[0])
 
     def series(values: Floats, edge_s: int) -> Floats:
-        edges = np.append(values[:, :-1].ravel(), values[-1, -1])
         out = np.empty(rows)
-        sensors.interpolated(edges, edge_s, start_s, first_s, step_s, out)
+        sensors.interpolated(values, edge_s, start_s, first_s, step_s, out)
         return out
 
     def error(number: int, sigma: params.Parameter) -> float:

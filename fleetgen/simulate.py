@@ -8,7 +8,7 @@ string through any block of days from there, and ends bit for bit in the next ch
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -322,6 +322,13 @@ class SlowPath:
         """Currents of string `s` in the discharge rows of local day `day`."""
         d = day - int(self.first_day[0])
         return self.currents[s, int(self.load_offset[d]) : int(self.load_offset[d + 1])]
+
+    @cached_property
+    def transfers_s(self) -> Ints:
+        """Instants at which the load went to the battery or left it [s]."""
+        on_battery = self.mode == stepper.DISCHARGE
+        instants: Ints = self.t_s[1:][on_battery[1:] != on_battery[:-1]]
+        return instants
 
     def discharge_days(self, first_day: int, end_day: int) -> list[int]:
         """Local days in [first_day, end_day) with time on battery."""

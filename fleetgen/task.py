@@ -146,7 +146,9 @@ def _string_part(job: StringJob) -> Part:
     clock = BlockClock(run.grid, job.block)
     played = simulate.replay(model, path, s, around, job.block)
     samples = sample.sample_string(model, s, around, played, clock)
-    for table, group in sample.string_groups(model, s, played, samples, clock, part.tally):
+    for table, group in sample.string_groups(
+        model, s, path.transfers_s, samples, clock, part.tally
+    ):
         part.add(table, group)
     jars = len(job.string.jar_ids)
     hours = np.zeros((jars, clock.hours, 9), np.int64)

@@ -85,7 +85,7 @@ def sampling() -> None:
     )
     clock, tally = BlockClock(_GRID, _BLOCK), Tally(_BLOCK)
     samples = sample.sample_string(model, 0, around, played, clock)
-    list(sample.string_groups(model, 0, played, samples, clock, tally))
+    list(sample.string_groups(model, 0, t_s[:0], samples, clock, tally))
     hours = np.zeros((jars, clock.hours, 9), np.int64)
     for j in range(jars):
         list(sample.jar_groups(model, 0, j, played, samples.mode, clock, True, tally, hours[j]))

@@ -21,6 +21,7 @@ _SLOPE = params.OVERVOLTAGE_AGEING.value
 _F_MIN = params.OVERVOLTAGE_MINIMUM.value
 _F_MAX = params.OVERVOLTAGE_MAXIMUM.value
 _END = params.END_OF_LIFE_SOH.value
+_KNEE_SPAN = params.WEAR_SPAN.value
 _DAYS_PER_YEAR = DAYS_PER_YEAR
 _TAFEL = params.TAFEL.value
 _TAFEL_T = params.TAFEL_TEMPERATURE.value
@@ -57,8 +58,14 @@ def float_excess_cell_v(
 
 @kernel
 def daily_loss(rate_per_year: float, spread: float, f_t: float, f_v: float, soh: float) -> float:
-    """Capacity lost in a day, in fractions of rated; faster below 80 % SOH."""
-    worn = 1.0 + 2.0 * max(0.0, (_END - soh) / 0.20)
+    """Capacity lost in a day, in fractions of rated.
+
+    Up to three times faster from 80 to 60 % SOH; below, in proportion to what is left, so that
+    some always is.
+    """
+    worn = 1.0 + 2.0 * max(0.0, (_END - soh) / _KNEE_SPAN)
+    if soh < _END - _KNEE_SPAN:
+        worn = 3.0 * max(0.0, soh) / (_END - _KNEE_SPAN)
     return rate_per_year / _DAYS_PER_YEAR * spread * f_t * f_v * worn
 
 

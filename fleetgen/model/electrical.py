@@ -171,18 +171,28 @@ def shared_currents(
     Kirchhoff: sum (E_k - V) / R_k x V = P. Returns 0 when they cannot carry it. A string whose
     source is below the bus gives nothing (its diode blocks).
     """
-    conductance = 0.0
-    drive = 0.0
-    for k in range(source_v.size):
-        conductance += 1.0 / resistance_ohm[k]
-        drive += source_v[k] / resistance_ohm[k]
-    discriminant = drive * drive - 4.0 * conductance * power_w
-    if discriminant < 0.0:
-        return 0.0
-    bus_v = (drive + np.sqrt(discriminant)) / (2.0 * conductance)
-    for k in range(source_v.size):
-        out_a[k] = max(0.0, (source_v[k] - bus_v) / resistance_ohm[k])
-    return float(bus_v)
+    lowest_v = -np.inf  # sources up to here are blocked
+    while True:
+        conductance = 0.0
+        drive = 0.0
+        for k in range(source_v.size):
+            if source_v[k] > lowest_v:
+                conductance += 1.0 / resistance_ohm[k]
+                drive += source_v[k] / resistance_ohm[k]
+        discriminant = drive * drive - 4.0 * conductance * power_w
+        if discriminant < 0.0 or conductance == 0.0:
+            return 0.0
+        bus_v = (drive + np.sqrt(discriminant)) / (2.0 * conductance)
+        blocked_v = lowest_v
+        for k in range(source_v.size):
+            out_a[k] = 0.0
+            if source_v[k] > lowest_v:
+                out_a[k] = (source_v[k] - bus_v) / resistance_ohm[k]
+                if out_a[k] < 0.0:
+                    blocked_v = max(blocked_v, source_v[k])
+        if blocked_v == lowest_v:
+            return float(bus_v)
+        lowest_v = blocked_v
 
 
 @kernel

@@ -133,6 +133,7 @@ OVERVOLTAGE_AGEING = Parameter(10.0, "1/V per cell", "GNB 92.30: 2.33 V/cell hal
 OVERVOLTAGE_MINIMUM = Parameter(0.7, "1", ASSUMED, "range of the law")
 OVERVOLTAGE_MAXIMUM = Parameter(6.0, "1", ASSUMED, "range of the law")
 END_OF_LIFE_SOH = Parameter(0.80, "1", "IEEE 1188")
+WEAR_SPAN = Parameter(0.20, "1", ASSUMED, "SOH below the end of life over which wear triples")
 JAR_AGEING_SPREAD = Parameter(0.12, "ln", ASSUMED, "jar to jar")
 STRING_AGEING_SPREAD = Parameter(0.08, "ln", ASSUMED, "string to string")
 CAPACITY_SPREAD = Parameter(0.02, "1", ASSUMED, "new capacity")

@@ -34,6 +34,7 @@ _THD_NOISE = params.THD_NOISE.value
 _AMBIENT_C_NOISE = params.AMBIENT_TEMPERATURE_NOISE.value * 10.0
 _AMBIENT_PCT_NOISE = params.AMBIENT_HUMIDITY_NOISE.value * 10.0
 
+DAY_S = 86_400
 _DISCHARGE = 3
 _IDLE = 4
 NULL_COUNT = np.iinfo(np.int32).min
@@ -187,17 +188,23 @@ def within(starts_s: Ints, ends_s: Ints, first_s: int, step_s: int, out: NDArray
 
 @kernel
 def interpolated(
-    edges: Floats, edge_s: int, first_edge_s: int, first_s: int, step_s: int, out: Floats
+    edges: Floats, edge_s: int, start_s: int, first_s: int, step_s: int, out: Floats
 ) -> None:
-    """Values at each instant of a series at evenly spaced edges, float64 (sample,)."""
+    """Values at each instant of a series given by day, float64 (sample,).
+
+    `edges` (day, edge) holds the series every `edge_s` from each midnight to the next, both
+    included, from the midnight `start_s` on; each day is interpolated between its own.
+    """
     m = 0
     while m < out.size:
-        since = first_s + m * step_s - first_edge_s
-        cell = min(since // edge_s, edges.size - 2)
-        base = edges[cell]
-        slope = (edges[cell + 1] - base) / edge_s
+        since = first_s + m * step_s - start_s
+        day = since // DAY_S
+        since -= day * DAY_S
+        cell = since // edge_s
+        base = edges[day, cell]
+        slope = (edges[day, cell + 1] - base) / edge_s
         since -= cell * edge_s
-        end = min(out.size, m + max(1, (edge_s - since + step_s - 1) // step_s))
+        end = min(out.size, m + (edge_s - since + step_s - 1) // step_s)
         part = out[m:end]
         for i in range(part.size):
             part[i] = base + slope * np.float64(since + i * step_s)

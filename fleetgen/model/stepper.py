@@ -620,7 +620,7 @@ def _record(trace: Trace, rows: int, row: Row) -> None:
 
 
 @kernel
-def walk_day(  # noqa: C901 (one loop, one page)
+def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
     constants: SystemConstants,
     day: DayConstants,
     x: Inputs,
@@ -646,6 +646,7 @@ def walk_day(  # noqa: C901 (one loop, one page)
     reached = np.zeros(3)
     reached[2] = 1e9
     before = int(states[0, book + MODE])
+    entered = t - 1  # when the mode began, if on this day
     since = t - 3600  # a discharge from the day before goes on at the long step
     while rows + 2 < trace.t_s.size:
         offset = t - x.midnight_s
@@ -653,7 +654,8 @@ def walk_day(  # noqa: C901 (one loop, one page)
         if mode < DISCHARGE <= before:
             bus[BOOST_SINCE] = t if _deficit(constants, states) > _BOOST_DEFICIT else NEVER
             mode = _mode_at(t, bus, x)
-        if offset == DAY_S or (mode != before and offset > 0):  # close what ends here
+        begun = offset > 0 or entered == t
+        if offset == DAY_S or (mode != before and begun):  # close what ends here
             _record(trace, rows, Row(t, 0, before, _bus_v(before, offset, constants, bus, x)))
             rows += 1
             if before == DISCHARGE:
@@ -671,6 +673,7 @@ def walk_day(  # noqa: C901 (one loop, one page)
             for s in range(strings):
                 _enter(states[s], jars, mode, t)
             before = mode
+            entered = t
         full = _set_all(day, states, offset / DAY_S, mode, works)
         if mode == DISCHARGE and not _share_load(
             constants, states, _at(x.load_w, offset), load_a, works

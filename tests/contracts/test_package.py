@@ -24,7 +24,7 @@ ROWS = {
 }
 """Batteries x duration / sampling interval, for each of the guide's four commands."""
 
-HEAVY = "numba numpy pyarrow dask distributed pandas pydantic fsspec s3fs rich psutil".split()
+HEAVY = ["numba", "numpy", "pyarrow", "dask", "distributed", "pandas", "pydantic", "fsspec", "s3fs", "rich", "psutil"]
 
 
 def modules() -> list[str]:

@@ -17,9 +17,7 @@ Say = Callable[..., tuple[int, list[str]]]
 
 
 @pytest.fixture
-def say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Say:
+def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
     """Run `fleetgen generate` in an empty directory; gives exit code and lines of stderr."""
     monkeypatch.chdir(tmp_path)
 

@@ -32,7 +32,9 @@ def test_a_path_says_what_a_file_holds(months: DataSet, name: str) -> None:
     for path in months.paths(name):
         table, *levels, part = path.relative_to(months.path).parts
         keys = dict(level.split("=") for level in levels)
-        wanted = ["location", "month"] if name == "telemetry_env" else ["location", "string", "month"]
+        wanted = (
+            ["location", "month"] if name == "telemetry_env" else ["location", "string", "month"]
+        )
         assert (table, list(keys)) == (name, wanted)
         first, days = date.fromisoformat(part[5:15]), int(part[16:].removesuffix(".parquet"))
         assert part.startswith("part-")
@@ -47,7 +49,9 @@ def test_a_path_says_what_a_file_holds(months: DataSet, name: str) -> None:
             (start + window, end) if name == "feature_store" else (start, end - window)
         )
         owner = keys.get("string", keys["location"])
-        assert all(i.startswith(f"{owner}-") or i == owner for i in file[TABLES[name].key[1]].to_pylist())
+        assert all(
+            i.startswith(f"{owner}-") or i == owner for i in file[TABLES[name].key[1]].to_pylist()
+        )
     assert {p.parent.name for p in months.paths(name)} == {"month=2024-02", "month=2024-03"}
 
 

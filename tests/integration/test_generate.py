@@ -104,7 +104,9 @@ def test_the_guides_commands_run_as_printed(
 def test_the_guides_loading_example_runs_unchanged(tmp_path: Path, make: Make) -> None:
     made = make({"run.duration_days": 2})
     (tmp_path / "output").symlink_to(made.path)
-    checks = "print(len(X), X.shape[1], y.astype(float).between(0, 120).all(), X.isna().sum().sum())"
+    checks = (
+        "print(len(X), X.shape[1], y.astype(float).between(0, 120).all(), X.isna().sum().sum())"
+    )
     done = run_python("-W", "error", "-c", LOADING + checks, cwd=tmp_path)
     assert done.code == 0, done.err
     assert done.out.split() == [str((2 * 24 + 3 * 6 + 8) * 48), "4", "True", "0"]
@@ -120,9 +122,7 @@ def test_states_hold_what_the_guide_names(whole: DataSet) -> None:
 
 def test_the_manifest_names_every_file_and_no_other(whole: DataSet) -> None:
     control = {"_SUCCESS", "_fleetgen/run.json", "_fleetgen/manifest.json"}
-    found = {
-        p.relative_to(whole.path).as_posix(): p for p in whole.path.rglob("*") if p.is_file()
-    }
+    found = {p.relative_to(whole.path).as_posix(): p for p in whole.path.rglob("*") if p.is_file()}
     receipts = {name for name in found if name.startswith("_fleetgen/receipts/")}
     assert found.keys() - control - receipts == {f["path"] for f in whole.files}
     assert len(receipts) == 48

@@ -115,7 +115,9 @@ def main() -> int:
             reason = caught(place, mutation)
             missed += bool(reason)
             seconds = f"{time.monotonic() - begin:.0f} s"
-            say(f"{'MISSED' if reason else 'caught'}  {mutation.name}: {mutation.words} ({seconds})")
+            say(
+                f"{'MISSED' if reason else 'caught'}  {mutation.name}: {mutation.words} ({seconds})"
+            )
             if reason:
                 say(f"  {mutation.test}: {reason}")
     say(f"{len(mutations) - missed} of {len(mutations)} mutations caught")

@@ -16,7 +16,7 @@ import pytest
 
 from fleetgen.schema import TABLES, Column
 from tests.conftest import Make
-from tests.properties.plan import SAMPLED, DataSet, differing
+from tests.properties.plan import SAMPLED, differing
 
 WORD = 2**64
 NULL = 2**63
@@ -87,4 +87,3 @@ def test_digests_are_those_of_the_files(make: Make, name: str) -> None:
                 found[name, entry["group"], day] = value
     assert len(found) >= 6
     assert differing(found, made.digests, {k for k in made.digests if k[0] == name}) == []
-

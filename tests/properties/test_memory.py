@@ -94,9 +94,7 @@ def dry(job: Job) -> Done:
         FileEntry(name, f"{name}/{job.key}.parquet", 1, 1, "0" * 64, job.key, days)
         for name in names
     ]
-    store.put(
-        fleetgen.task.member_key(job.key), tables.csv_gz_member(FEATURE_STORE, [], 0, False)
-    )
+    store.put(fleetgen.task.member_key(job.key), tables.csv_gz_member(FEATURE_STORE, [], 0, False))
     statistics = {"telemetry_jar_raw.voltage_v": {"rows": 1, "total": 1, "low": 1, "high": 1}}
     states = {
         jar: {"profile": "healthy", "failed": False, "soh_pct": 95.0, "cycle_count": 0}

@@ -6,7 +6,7 @@ import pytest
 
 from fleetgen.model import climate, events
 from fleetgen.plan import Plan, make_plan
-from fleetgen.units import SECONDS_PER_DAY, day_date
+from fleetgen.units import day_date
 from tests.properties.plan import DataSet, configured
 
 
@@ -28,13 +28,18 @@ def crossings(kind: str) -> dict[str, list[tuple[str, int]]]:
                 lambda a, b, place=site.location: climate.rain_days(place, plan().run.seed, a, b),
             )
             spans = zip(
-                getattr(timeline, f"{kind}_start_s"), getattr(timeline, f"{kind}_end_s"), strict=True
+                getattr(timeline, f"{kind}_start_s"),
+                getattr(timeline, f"{kind}_end_s"),
+                strict=True,
             )
-            edges = {
-                job.block.first_day for job in plan().strings if job.system == system
-            } - {grid.first_day}
+            edges = {job.block.first_day for job in plan().strings if job.system == system} - {
+                grid.first_day
+            }
             found[system.system_id] = [
-                (day_date(day).isoformat(), int(min(grid.midnight_s(day) - a, b - grid.midnight_s(day))))
+                (
+                    day_date(day).isoformat(),
+                    int(min(grid.midnight_s(day) - a, b - grid.midnight_s(day))),
+                )
                 for a, b in spans
                 for day in edges
                 if a < grid.midnight_s(day) < b

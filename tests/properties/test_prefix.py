@@ -46,7 +46,9 @@ def test_rows_of_a_run_that_ends_within_a_day_are_those_of_the_long_run(
     for name in (*SAMPLED, "feature_store"):
         instant, _ = TABLES[name].key
         rows = long.read(name)
-        since = pc.subtract(pc.cast(rows[instant], "int64"), pc.min(pc.cast(rows[instant], "int64")))
+        since = pc.subtract(
+            pc.cast(rows[instant], "int64"), pc.min(pc.cast(rows[instant], "int64"))
+        )
         if name == "feature_store":
             hours = int(length * 24)
             if not hours:

@@ -172,9 +172,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Prints:
 
 
 @pytest.mark.slow
-def test_a_foreign_environment_gives_the_same(
-    tmp_path: Path, whole: DataSet, here: Prints
-) -> None:
+def test_a_foreign_environment_gives_the_same(tmp_path: Path, whole: DataSet, here: Prints) -> None:
     env = {
         "TZ": "America/New_York",
         "LC_ALL": "tr_TR.UTF-8",

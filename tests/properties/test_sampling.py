@@ -52,7 +52,9 @@ def test_the_instants_compared_hold_the_outage(fine: DataSet) -> None:
     modes = np.array(rows["mode"].to_pylist())
     assert np.count_nonzero(modes == "discharge") > 100
     assert np.count_nonzero(modes == "boost") > 100
-    assert {True, False} == {*at(fine, "telemetry_string_raw", 5)["transfer_event_flag"].to_pylist()}
+    assert {True, False} == {
+        *at(fine, "telemetry_string_raw", 5)["transfer_event_flag"].to_pylist()
+    }
 
 
 @pytest.mark.slow

@@ -2,10 +2,10 @@
 
 import csv
 import gzip
+import tomllib
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from tests.conftest import Make
 from tests.properties.plan import HERE, SAMPLED, Changes, DataSet, differing
@@ -25,7 +25,9 @@ def rows_of(made: DataSet, name: str) -> list[dict[str, str]]:
 def assert_part(part: DataSet, whole: DataSet, *, cut: frozenset[str] = frozenset()) -> None:
     """Everything in `part` is as in `whole`; groups in `cut` hold some of their jars."""
     jars = batteries(part)
-    uncut = {k for k in part.digests if k[1] not in cut or not k[0].startswith(("telemetry_jar", "fe"))}
+    uncut = {
+        k for k in part.digests if k[1] not in cut or not k[0].startswith(("telemetry_jar", "fe"))
+    }
     assert uncut
     assert differing(part.digests, whole.digests, uncut) == []
     for name in ("telemetry_jar_raw", "telemetry_jar_calc", "feature_store"):

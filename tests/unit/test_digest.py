@@ -408,7 +408,6 @@ def test_digests_do_not_depend_on_block_days(tmp_path):
     assert [key for key in digests[0] if digests[0][key] != digests[1][key]] == []
 
 
-@pytest.mark.xfail(strict=True, reason="a block does not know the transfers before it")
 @pytest.mark.parametrize("begins", [-5, 0])
 def test_flags_do_not_depend_on_blocks(tmp_path, monkeypatch, begins):
     """A transfer just before midnight, or at it, is flagged for 10 s in any block."""
@@ -436,7 +435,6 @@ def test_flags_do_not_depend_on_blocks(tmp_path, monkeypatch, begins):
     assert flagged[0] == flagged[1]
 
 
-@pytest.mark.xfail(strict=True, reason="the last slot of a day leads to the next day's start")
 def test_rooms_do_not_depend_on_blocks():
     """The two ends of a midnight differ by 6e-6 of a sigma: a block must not choose between them.
 

@@ -407,7 +407,6 @@ def test_parallel_strings_carry_the_power_on_one_bus(strings, power):
         assert bus >= 0.5 * drive / conductance  # the stable one of two solutions
 
 
-@pytest.mark.xfail(strict=True, reason="the others are taken to charge the blocked string")
 def test_a_blocked_string_leaves_the_load_to_the_others():
     """A string far below the bus gives nothing; the others still carry all of the power."""
     source, ohm = np.array([300.0, 200.0]), np.array([0.1, 0.1])

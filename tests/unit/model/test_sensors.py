@@ -188,13 +188,15 @@ def test_within_intervals(pairs, step):
 
 
 @settings(deadline=None)
-@given(st.sampled_from([1, 7, 60, 61]), st.integers(0, 100))
+@given(st.sampled_from([1800, 7001, 21_600, 21_601]), st.integers(0, 100_000))
 def test_interpolated_edges(step, first):
-    edges = np.array([0.0, 6.0, -3.0, 12.0])  # at 0, 60, 120, 180 s
-    n = (180 - first) // step + 1
-    out = np.empty(n)
-    sensors.interpolated(edges, 60, START_S, START_S + first, step, out)
-    plain = np.interp(first + step * np.arange(n), [0, 60, 120, 180], edges)
+    # Two days, every six hours; the first ends elsewhere than the second begins.
+    edges = np.array([[0.0, 6.0, -3.0, 12.0, 1.0], [2.0, 5.0, 5.0, -7.0, 0.0]])
+    at = first + step * np.arange((2 * 86_400 - 1 - first) // step + 1)
+    out = np.empty(len(at))
+    sensors.interpolated(edges, 21_600, START_S, START_S + first, step, out)
+    hours = 21_600 * np.arange(5)
+    plain = [np.interp(t % 86_400, hours, edges[t // 86_400]) for t in at]
     assert out == pytest.approx(plain, abs=1e-12)
 
 
