@@ -162,8 +162,10 @@ def test_a_run_that_cannot_fit_is_refused(
 
 def test_more_workers_than_memory_are_refused(say: Say, tmp_path: Path) -> None:
     code = main(
-        ["generate", "--progress", "none", "--executor", "threads", "--workers", "4096"]
-        + ["--duration-days", "365", "--set", "execution.block_days=1"]
+        [
+            *("generate", "--progress", "none", "--executor", "threads", "--workers", "4096"),
+            *("--duration-days", "365", "--set", "execution.block_days=1"),
+        ]
     )
     assert code == 2
     assert list(tmp_path.iterdir()) == []

@@ -95,7 +95,7 @@ def test_files_have_the_schema_and_its_words(make: Make, name: str, writer: str)
 def test_no_column_is_empty_or_constant(whole: DataSet) -> None:
     """A column whose law is not there yet is absent.
 
-    No self-test falls into the six days, and no sample of every 300 s into the 10 s after a transfer.
+    No self-test falls into the six days, and no sample of 300 s into the 10 s after a transfer.
     """
     resting = {"feature_window_hours", "generator_test_flag", "transfer_event_flag"}
     for name in TELEMETRY:

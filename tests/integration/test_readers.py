@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Make
 from tests.properties.plan import DataSet
 
-# Readers warn of each other (Dask and fastparquet use what pandas is about to drop) and of themselves.
+# Readers warn of each other (Dask and fastparquet use what pandas will drop) and of themselves.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
 )

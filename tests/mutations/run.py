@@ -47,6 +47,7 @@ def read(path: Path) -> Mutation:
 
 
 def copy(tree: Path) -> None:
+    tree.mkdir()
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
     for name in COPIED:
         if (ROOT / name).is_dir():
@@ -92,7 +93,7 @@ def caught(place: Path, mutation: Mutation) -> str:
         return ""
     finally:
         for name in mutation.files:
-            shutil.copy2(ROOT / name, tree / name)
+            shutil.copy2(place / "whole" / name, tree / name)
 
 
 def main() -> int:
@@ -102,7 +103,8 @@ def main() -> int:
         raise SystemExit(f"there are: {' '.join(sorted(p.stem for p in HERE.glob('*.patch')))}")
     with tempfile.TemporaryDirectory(prefix="fleetgen-mutations-") as directory:
         place = Path(directory)
-        copy(place / "tree")
+        copy(place / "whole")
+        shutil.copytree(place / "whole", place / "tree")
         begin = time.monotonic()
         run = pytest(place, *sorted({mutation.test for mutation in mutations}))
         if run.returncode or "SKIPPED" in run.stdout:
