@@ -46,6 +46,7 @@ _WORKER_ENVIRONMENT = {
     # array: 2.9 s instead of 0.6 s in a loop of 24 MB temporaries.
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 31),
+    "MALLOC_ARENA_MAX": "1",  # the threads that wait for the disk need no heap of their own
 }
 
 _LOCAL_CONFIG = {
