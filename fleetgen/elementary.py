@@ -6,6 +6,8 @@ without FMA or AVX-512; these do not. Errors below are against 50-digit arithmet
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from fleetgen.jit import kernel
@@ -107,3 +109,14 @@ def cosine_of_half_turns(x: float) -> float:
     p = p * z - 0.5
     p = p * z + 1.0
     return float(sign * p)
+
+
+def total(values: Iterable[float]) -> float:
+    """Sum of `values` in their order, rounded at each step.
+
+    Python's own `sum` compensates its rounding from 3.12 on, NumPy's adds in an order of its own.
+    """
+    result = 0.0
+    for value in values:
+        result += value
+    return result

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen.elementary import cosine_of_half_turns, exponential, logarithm
+from fleetgen.elementary import cosine_of_half_turns, exponential, logarithm, total
 from fleetgen.jit import kernel
 
 _WEYL = np.uint64(0x9E3779B97F4A7C15)
@@ -191,7 +191,7 @@ def lane(word: np.uint64, number: int) -> np.uint64:
 
 def weighted(weights: Sequence[float], draw: float) -> float:
     """Position in [0, len(weights)) of density `weights` (constant between integers) at `draw`."""
-    target = draw * sum(weights)
+    target = draw * total(weights)
     last = float(np.nextafter(len(weights), 0))
     for position, weight in enumerate(weights):
         if target < weight:

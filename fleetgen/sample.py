@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fleetgen import digest, rng, simulate
 from fleetgen.derive import features
-from fleetgen.elementary import exponential
+from fleetgen.elementary import exponential, total
 from fleetgen.model import params, sensors, stepper
 from fleetgen.rng import Stream
 from fleetgen.schema import (
@@ -154,8 +154,8 @@ class Tally:
     ) -> None:
         """Add a row group of one id to the table's digests by local day."""
         lanes = digest.lanes(table, group, prefix, first, bounds)
-        total = self.digests.setdefault(table.name, np.zeros_like(lanes))
-        total += digest.identity(entity) * lanes
+        lanes_sum = self.digests.setdefault(table.name, np.zeros_like(lanes))
+        lanes_sum += digest.identity(entity) * lanes
 
     def day_digests(self, table: Table) -> dict[str, str]:
         """Digest of each local day of the block that holds rows."""
@@ -231,7 +231,7 @@ def sample_string(
     ripple = per_100_ah * exponential(sigma * ripple_z)
     ups = model.system.kind == "UPS"
     mohm = model.populations[s].new_mohm * played.growth
-    string_ohm = np.array([sum(row) for row in mohm.tolist()]) * 1e-3
+    string_ohm = np.array([total(row) for row in mohm.tolist()]) * 1e-3
     sensors.interpolated(_day_edges(string_ohm), SECONDS_PER_DAY, start_s, first_s, step_s, ohm)
     counts = np.empty((7, rows), np.int32)
     sensors.sample_string(
@@ -522,7 +522,7 @@ def feature_group(
     stamp = Instants(start_ms + window_ms, window_ms, hours)
     prefix = digest.instant_prefix(stamp.first_ms, stamp.step_ms, hours)
     bounds = np.minimum(24 * np.arange(clock.block.days + 1), hours)
-    total = jar_hours[:, :, features.V_SUM].sum(axis=0)
+    string_v = jar_hours[:, :, features.V_SUM].sum(axis=0)
     days = np.arange(clock.block.first_day, clock.block.end_day)
     taken_s = np.array([clock.grid.midnight_s(int(d)) for d in days]) + played.reading_offset_s
     last_s = clock.first_s + clock.grid.interval_s * (clock.hour_bounds[1:] - 1)
@@ -533,7 +533,7 @@ def feature_group(
             continue
         columns = features.jar_features(
             jar_hours[j],
-            total,
+            string_v,
             len(string.jar_ids),
             room_sum,
             string_hours,
@@ -611,6 +611,6 @@ def room_groups(
 
 def room_hour_sums(counts: Counts, clock: BlockClock) -> Ints:
     """Sum of the room's temperature counts in each complete hour, int64 (hour,)."""
-    total = np.concatenate([[0], np.cumsum(counts[0], dtype=np.int64)])
-    sums: Ints = np.diff(total[clock.hour_bounds])
+    running = np.concatenate([[0], np.cumsum(counts[0], dtype=np.int64)])
+    sums: Ints = np.diff(running[clock.hour_bounds])
     return sums

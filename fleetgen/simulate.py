@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetgen import rng
-from fleetgen.elementary import exponential
+from fleetgen.elementary import exponential, total
 from fleetgen.errors import SimulationError
 from fleetgen.model import (
     ageing,
@@ -159,12 +159,12 @@ def system_model(
     if system.kind == "UPS":
         low, high = params.LOAD_MINIMUM.value, params.LOAD_MAXIMUM.value
         per_ah = params.UPS_RATED_POWER.value * constants.cells * jars / 100.0
-        rated_w = per_ah * float(sum(rated_ah.tolist())) / params.INVERTER_EFFICIENCY.value
+        rated_w = per_ah * total(rated_ah.tolist()) / params.INVERTER_EFFICIENCY.value
     else:
         high = 1.0
         low = params.RECTIFIER_MINIMUM.value / params.RECTIFIER_MAXIMUM.value
         nominal_v = 2.0 * constants.cells * jars
-        rated_w = params.RECTIFIER_MAXIMUM.value * float(sum(rated_ah.tolist())) * nominal_v
+        rated_w = params.RECTIFIER_MAXIMUM.value * total(rated_ah.tolist()) * nominal_v
     return SystemModel(
         seed=seed,
         location=location,
@@ -397,7 +397,7 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
     states = np.empty((end - first + 1, strings, _JAR_STATES * jars + stepper.STRING_STATES))
     bus = np.empty((end - first + 1, stepper.BUS_STATES))
     states[0] = initial_states(model, around, slow)
-    pilot = float(states[0][:, jars // 2].sum() / strings)
+    pilot = total(states[0][:, jars // 2].tolist()) / strings
     bus[0] = (pilot, stepper.NEVER, stepper.NEVER, 0.0)
     works = stepper.system_scratch(strings, jars)
     buffer = Trace(
@@ -555,7 +555,7 @@ def final_states(model: SystemModel, path: SlowPath, s: int) -> dict[str, dict[s
     starts = int((on_battery & ~np.insert(on_battery[:-1], 0, False)).sum()) if len(modes) else 0
     seconds = np.minimum(path.dt_s, grid.end_s - path.t_s)[before_end][on_battery]
     amperes = path.currents[s][: len(seconds)]
-    drawn_ah = sum((amperes * seconds).tolist()) / 3600.0
+    drawn_ah = total((amperes * seconds).tolist()) / 3600.0
     rated_ah = model.system.strings[s].model.rated_capacity_ah
     states: dict[str, dict[str, Any]] = {}
     for j, jar_id in enumerate(model.system.strings[s].jar_ids):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetgen import rng
-from fleetgen.elementary import exponential, logarithm
+from fleetgen.elementary import exponential, logarithm, total
 from fleetgen.model.params import STORM_HOUR_WEIGHTS
 from fleetgen.rng import Stream
 from fleetgen.spec import BatterySystem, Location, TimeGrid
@@ -69,7 +69,7 @@ def outages(
     """
     first = day_number(date(year, month, 1))
     rainy = location.climate.rainy_days
-    share = BASE_SHARE + (1 - BASE_SHARE) * 12 * rainy[month - 1] / max(sum(rainy), 1.0)
+    share = BASE_SHARE + (1 - BASE_SHARE) * 12 * rainy[month - 1] / max(total(rainy), 1.0)
     expected = location.outages_per_year * _frailty(location, seed, year) * share / 12
     k = rng.key(seed, Stream.OUTAGE, location.location_id)
     base = (year * 12 + month) * _OUTAGES_PER_MONTH * _DRAWS_PER_OUTAGE
@@ -93,10 +93,8 @@ def outages(
 def _frailty(location: Location, seed: int, year: int) -> float:
     """Gamma draw of shape 8 and mean 1 for one location's year: a sum of exponentials."""
     k = rng.key(seed, Stream.FRAILTY, location.location_id)
-    total = 0.0
-    for i in range(FRAILTY_SHAPE):
-        total -= logarithm(rng.uniform(k, year * FRAILTY_SHAPE + i))
-    return total / FRAILTY_SHAPE
+    draws = [rng.uniform(k, year * FRAILTY_SHAPE + i) for i in range(FRAILTY_SHAPE)]
+    return -total(logarithm(u) for u in draws) / FRAILTY_SHAPE
 
 
 def _poisson(mean: float, draw: float) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetgen import rng
-from fleetgen.elementary import exponential
+from fleetgen.elementary import exponential, total
 from fleetgen.jit import kernel
 from fleetgen.model import ageing, params, room, thermal
 from fleetgen.rng import Stream
@@ -166,7 +166,7 @@ def populate(
 
 def _climatological_factor(location: Location, seed: int, rise_k: Floats, ln_i0: Floats) -> Floats:
     """Ageing rate over the reference condition's, (jar,), at the location's annual mean."""
-    annual = sum(location.climate.mean_c) / 12.0
+    annual = total(location.climate.mean_c) / 12.0
     target = room.target_c(location, seed)
     room_c = float(room.daily_mean_c(target, np.array([annual]))[0])
     ones, zeros = np.ones(len(rise_k)), np.zeros(len(rise_k))

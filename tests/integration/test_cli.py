@@ -61,7 +61,7 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["--limit-batteries", "0"], ["--limit-batteries = 0"]),
         (["--format", "orc"], ["--format = 'orc'", "parquet"]),
         (["--workers", "0"], ["--workers = 0"]),
-        (["--scheduler", "tcp://127.0.0.1:1"], ["--scheduler", "--executor scheduler"]),
+        (["--scheduler", "tcp://127.0.0.1:1"], ["--scheduler", "executor scheduler"]),
         (["--set", "run.sed=7"], ["run.sed", "did you mean seed"]),
         (["--set", "nonsense"], ["--set", "section.key=value"]),
         (["--set", "runs.seed=7"], ["runs", "run"]),

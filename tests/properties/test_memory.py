@@ -118,7 +118,7 @@ def test_the_client_grows_by_less_than_a_kilobyte_a_part(
             "fleet.file": None,
             "run.start_date": "2025-01-01",
             "run.duration_days": days,
-            "run.sampling_seconds": 60,
+            "select.locations": "DC-CNX-01",
         }
         tracemalloc.start()
         parts = len(generate(configured(tmp_path / str(days), changes)).plan.parts)
@@ -127,6 +127,6 @@ def test_the_client_grows_by_less_than_a_kilobyte_a_part(
         return parts, most
 
     peak(1)  # imports and caches
-    (few, small), (many, large) = peak(3), peak(12)
-    assert many == 4 * few == 12 * 90
+    (few, small), (many, large) = peak(10), peak(40)
+    assert many == 4 * few == 40 * 10
     assert large - small < CLIENT_BYTES_PER_PART * (many - few)
