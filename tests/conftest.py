@@ -19,7 +19,9 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
         key = repr(changes or {})  # the order of a fleet's tables is part of it
         if key not in made or again:
             path = tmp_path_factory.mktemp("data") / "set"
-            generate(configured(path, changes))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("os.fsync", lambda _: None)  # no test pulls the plug
+                generate(configured(path, changes))
             made[key] = DataSet(path)
         return made[key]
 
