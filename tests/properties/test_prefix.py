@@ -28,6 +28,7 @@ def test_days_of_a_short_run_are_those_of_the_long_run(
     assert differing(short.digests, whole.digests, short.digests) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("length", "changes"),
     [

@@ -120,6 +120,7 @@ def without_slow_paths(jobs: Sequence[Job]) -> Sequence[Job]:
     return [job for job in jobs if not job.key.startswith("slow-")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [lambda jobs: jobs[::-1], shuffled, twice, without_slow_paths])
 def test_any_order_of_jobs_gives_the_same(
     tmp_path: Path, whole: DataSet, order: Callable[[Sequence[Job]], Sequence[Job]]
