@@ -71,8 +71,8 @@ def pytest(place: Path, *tests: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def caught(place: Path, mutation: Mutation) -> str:
-    """Break the copy, run the test, mend the copy; empty if the test failed as it should."""
+def caught(place: Path, mutation: Mutation) -> tuple[bool, str]:
+    """Break the copy, run the test, mend the copy; says whether it failed as it should, and how."""
     tree = place / "tree"
     apply = subprocess.run(
         ["git", "apply", "-C1", str(mutation.path)],
@@ -84,13 +84,14 @@ def caught(place: Path, mutation: Mutation) -> str:
     )
     try:
         if apply.returncode:
-            return f"the patch does not apply any more: {apply.stderr.strip()}"
+            return False, f"the patch does not apply any more: {apply.stderr.strip()}"
         run = pytest(place, mutation.test)
         if run.returncode == 0:
-            return "the test passes all the same"
+            return False, "the test passes all the same"
         if run.returncode != 1 or f"FAILED {mutation.test}" not in run.stdout:
-            return f"the test did not fail but break:\n{run.stdout[-3000:]}{run.stderr[-1000:]}"
-        return ""
+            return False, f"the test broke:\n{run.stdout[-3000:]}{run.stderr[-1000:]}"
+        reason = re.search(r"^E +(\S.*)$", run.stdout, re.MULTILINE)
+        return True, reason[1][:110] if reason else "no assertion is shown"
     finally:
         for name in mutation.files:
             shutil.copy2(place / "whole" / name, tree / name)
@@ -114,14 +115,13 @@ def main() -> int:
         missed = 0
         for mutation in mutations:
             begin = time.monotonic()
-            reason = caught(place, mutation)
-            missed += bool(reason)
+            failed, how = caught(place, mutation)
+            missed += not failed
             seconds = f"{time.monotonic() - begin:.0f} s"
             say(
-                f"{'MISSED' if reason else 'caught'}  {mutation.name}: {mutation.words} ({seconds})"
+                f"{'caught' if failed else 'MISSED'}  {mutation.name}: {mutation.words} ({seconds})"
             )
-            if reason:
-                say(f"  {mutation.test}: {reason}")
+            say(f"        {mutation.test}\n        {how}")
     say(f"{len(mutations) - missed} of {len(mutations)} mutations caught")
     return 1 if missed else 0
 
