@@ -117,10 +117,9 @@ def main() -> int:
             begin = time.monotonic()
             failed, how = caught(place, mutation)
             missed += not failed
-            seconds = f"{time.monotonic() - begin:.0f} s"
-            say(
-                f"{'caught' if failed else 'MISSED'}  {mutation.name}: {mutation.words} ({seconds})"
-            )
+            seconds = time.monotonic() - begin
+            verdict = "caught" if failed else "MISSED"
+            say(f"{verdict}  {mutation.name}: {mutation.words} ({seconds:.0f} s)")
             say(f"        {mutation.test}\n        {how}")
     say(f"{len(mutations) - missed} of {len(mutations)} mutations caught")
     return 1 if missed else 0
