@@ -8,10 +8,10 @@ from benchmarks.bench import Bench
 from benchmarks.command import Observed, Size
 from benchmarks.record import Figure, Grid, Result
 
-SIZES = {"1x": Size(3, 59), "fleet x2": Size(6, 59), "duration x2": Size(3, 118)}
+SIZES = {"1x": Size(4, 59), "fleet x2": Size(8, 59), "duration x2": Size(4, 118)}
 """59 and 118 days are whole months, of one length on average."""
 
-REPETITIONS = 3
+REPETITIONS = 2
 
 
 def measure(bench: Bench) -> Result:

@@ -10,8 +10,8 @@ from benchmarks.bench import Bench
 from benchmarks.command import WORKER_ENVIRONMENT, Size, run_together
 from benchmarks.record import Figure, Result
 
-SIZE = Size(2, 90)
-REPETITIONS = 3
+SIZE = Size(4, 90)
+REPETITIONS = 2
 
 
 def measure(bench: Bench) -> Result:
@@ -41,7 +41,7 @@ def measure(bench: Bench) -> Result:
             *(Figure(f"wall time, {name}", seconds, "s") for name, seconds in wall_s.items()),
         ],
         runs=[runs],
-        notes="Medians of whole commands, each from its start. Two processes make one location "
+        notes="Medians of whole commands, each from its start. Two processes make half of the locations "
         "each with `--executor serial`, one process both.",
     )
 

@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         (
             "--executor",
             "WHERE",
-            "serial, threads, local or scheduler (default: local Dask cluster)",
+            "serial, threads, local or scheduler (default: local Dask cluster; serial if small)",
         ),
         ("--scheduler", "ADDRESS", "address of a running Dask scheduler"),
         ("--scheduler-file", "FILE", "file that names a running Dask scheduler"),
@@ -97,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FleetgenError as error:
         print(_told(error), file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # whoever reads has had enough
+        sys.stdout = None
+        return 0
     except KeyboardInterrupt as error:
         return 128 + int(getattr(error, "signum", 2))
     except Exception:

@@ -7,12 +7,6 @@ class FleetgenError(Exception):
     exit_code = 70
 
 
-class CheckFailed(FleetgenError):
-    """A check of the data fell short."""
-
-    exit_code = 1
-
-
 class ConfigError(FleetgenError):
     """The configuration or the command line cannot be used."""
 

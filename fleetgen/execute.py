@@ -29,7 +29,8 @@ from typing import Any, Literal, NoReturn, Protocol, TypeVar
 
 from fleetgen.errors import ClusterError, FleetgenError, SimulationError
 
-_JOBS_PER_THREAD = 4
+_JOBS_PER_WORKER = 4
+_THREADS_PER_WORKER = 2  # local: one computes, one waits for the disk
 _CONNECT_S = 10
 _NO_WORKERS_S = 60
 _POLL_S = 2
@@ -71,6 +72,7 @@ class Keyed(Protocol):
 
 J = TypeVar("J", bound=Keyed)
 R = TypeVar("R")
+Begin = Callable[[J], Callable[[], R]]
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,13 @@ class Engine(ABC):
     dashboard_url: str | None = None
 
     @abstractmethod
-    def run(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
-        """Yield the result of `function` for each job, as it is finished.
+    def run(self, function: Begin[J, R], jobs: Iterable[J]) -> Iterator[R]:
+        """Yield the result of each job, as it is finished.
 
-        Jobs are started in order. The function is importable where it runs, and may run twice for
-        one job. After a fault no further job is started.
+        `function` computes a job and returns the call that ends it, of which most is waiting: local
+        workers compute the next job meanwhile. Jobs are started in order. The function is
+        importable where it runs, and may run twice for one job. After a fault no further job is
+        started.
 
         Raises
         ------
@@ -202,10 +206,10 @@ class _Signals:
 class _Serial(Engine):
     workers = 1
 
-    def run(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
+    def run(self, function: Begin[J, R], jobs: Iterable[J]) -> Iterator[R]:
         for job in jobs:
             try:
-                result = function(job)
+                result = function(job)()
             except Exception as error:
                 _raise(job.key, error)
             yield result
@@ -214,7 +218,7 @@ class _Serial(Engine):
 class _Window(Engine):
     """The sliding window that threads and Dask share."""
 
-    def run(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
+    def run(self, function: Begin[J, R], jobs: Iterable[J]) -> Iterator[R]:
         waiting = iter(jobs)
         done: SimpleQueue[Any] = SimpleQueue()
         running: dict[Any, str] = {}
@@ -226,7 +230,7 @@ class _Window(Engine):
                 future.add_done_callback(done.put)
 
         try:
-            start(_JOBS_PER_THREAD * self.workers)
+            start(_JOBS_PER_WORKER * self.workers)
             while running:
                 ready = [self._next(done)]
                 while not done.empty():
@@ -241,7 +245,7 @@ class _Window(Engine):
                 self._drop(future)
 
     @abstractmethod
-    def _submit(self, function: Callable[[J], R], jobs: list[J]) -> list[Any]:
+    def _submit(self, function: Begin[J, R], jobs: list[J]) -> list[Any]:
         """Futures of a batch of jobs."""
 
     @abstractmethod
@@ -268,8 +272,8 @@ class _Threads(_Window):
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def _submit(self, function: Callable[[J], R], jobs: list[J]) -> list[Any]:
-        return [self._pool.submit(function, job) for job in jobs]
+    def _submit(self, function: Begin[J, R], jobs: list[J]) -> list[Any]:
+        return [self._pool.submit(lambda job: function(job)(), job) for job in jobs]
 
     def _next(self, done: SimpleQueue[Any]) -> Any:
         return done.get()
@@ -301,11 +305,11 @@ class _Dask(_Window):
         self.workers = workers
         self.dashboard_url = client.dashboard_link
         self._client = client
-        self._task = delayed(_perform, pure=False)
+        self._task = delayed(_perform_in_turn if memory else _perform, pure=False)
         self._run_id = run_id
         self._memory = memory
 
-    def _submit(self, function: Callable[[J], R], jobs: list[J]) -> list[Any]:
+    def _submit(self, function: Begin[J, R], jobs: list[J]) -> list[Any]:
         # Pickled here: to Dask a job is one opaque value, not a structure to look for tasks in.
         name = getattr(function, "__name__", "job")
         tasks = [
@@ -363,10 +367,21 @@ class _Dask(_Window):
         future.release()
 
 
+_computing = threading.Lock()
+
+
 def _perform(packed: bytes) -> Any:
     """Run a job on a worker."""
     function, job = pickle.loads(packed)
-    return function(job)
+    return function(job)()
+
+
+def _perform_in_turn(packed: bytes) -> Any:
+    """Run a job on a local worker, where one job computes while another waits for the disk."""
+    function, job = pickle.loads(packed)
+    with _computing:
+        end = function(job)
+    return end()
 
 
 @contextmanager
@@ -391,7 +406,7 @@ def _local_cluster(
                 _start_forkserver(preload)
                 cluster = LocalCluster(  # type: ignore[no-untyped-call]
                     n_workers=0,
-                    threads_per_worker=1,
+                    threads_per_worker=_THREADS_PER_WORKER,
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",
                     memory_limit=settings.memory_limit_bytes,

@@ -39,11 +39,14 @@ Row = dict[str, Any]
 WARRANTY_YEARS = 3
 """Warranty from installation (an assumption: usual for stationary VRLA)."""
 
+_ROW_GROUP_ROWS = 50_000
+"""Most rows whose texts fit 16-bit codes, with room to spare."""
+
 
 def dimension_tables(
     fleet: Fleet, selected: dict[str, tuple[str, ...]], seed: int, grid: TimeGrid
-) -> dict[Table, RowGroup]:
-    """Each dimension table as one row group; an entity appears when a selected jar is of it."""
+) -> dict[Table, list[RowGroup]]:
+    """Row groups of each dimension table; an entity appears when a selected jar is of it."""
     rows: dict[Table, list[Row]] = {
         table: []
         for table in (
@@ -82,7 +85,13 @@ def dimension_tables(
                     site.location, system, s, set(selected[string.string_id]), seed, grid.start
                 )
     rows[BATTERY_MODEL] = [models[name] for name in sorted(models)]
-    return {table: _row_group(table, entries) for table, entries in rows.items()}
+    return {
+        table: [
+            _row_group(table, entries[first : first + _ROW_GROUP_ROWS])
+            for first in range(0, len(entries), _ROW_GROUP_ROWS)
+        ]
+        for table, entries in rows.items()
+    }
 
 
 def _location_row(location: Location, time_zone: str) -> Row:

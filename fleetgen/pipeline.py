@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
@@ -16,6 +16,9 @@ from fleetgen.errors import ConfigError, StorageError
 from fleetgen.execute import ExecutionSettings, available_cores, open_engine
 from fleetgen.plan import Estimate, Plan, estimate, make_plan, rows_of
 from fleetgen.spec import Job, PartJob, StringJob
+
+if TYPE_CHECKING:
+    from fleetgen.io.store import Store
 
 Stage = Literal["planned", "slow path", "parts", "reduce", "complete"]
 
@@ -75,24 +78,30 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     notify(now)
     if not store.exists(manifest.RUN):
         store.preflight()
-    _refuse_what_cannot_fit(store.free_bytes(), cost, url, here=settings.executor != "scheduler")
-    manifest.claim(store, config.identity(), plan.run.plan_digest)
-    if store.exists(manifest.SUCCESS):
-        now = replace(now, stage="complete")
-        notify(now)
-        return now
-    done = manifest.receipts_done(store)
-    todo = plan.missing(done)
-    if todo:
-        now = _run_parts(plan, todo, settings, now, notify)
-    now = replace(now, stage="reduce")
-    notify(now)
-    from fleetgen.reduce import reduce  # what a reduce needs is not needed to refuse a run
+        _refuse_what_has_no_room(store.free_bytes(), cost.bytes, url)
+    if settings.executor != "scheduler":
+        _refuse_what_has_no_memory(cost)
+    manifest.claim(store, config.identity(), plan.run.plan_digest, plan.names)
+    from fleetgen import reduce  # what a reduce needs is not needed to refuse a run
 
-    reduce(config, plan, cost, store)
+    if not _complete(store):
+        todo = plan.missing(reduce.done_parts(plan, store))
+        if todo:
+            now = _run_parts(plan, todo, settings, now, notify)
+    if not _complete(store):  # nor has another run of the same plan ended meanwhile
+        now = replace(now, stage="reduce")
+        notify(now)
+        reduce.reduce(config, plan, cost, store)
+    reduce.clean(store)
     now = replace(now, stage="complete")
     notify(now)
     return now
+
+
+def _complete(store: Store) -> bool:
+    from fleetgen.io import manifest
+
+    return store.exists(manifest.SUCCESS) and store.exists(manifest.MANIFEST)
 
 
 def _settings(config: RunConfig, plan: Plan) -> ExecutionSettings:
@@ -129,7 +138,7 @@ def _run_parts(
 ) -> Progress:
     """Both passes on one engine: slow paths of the systems concerned, then the parts."""
     from fleetgen import jit, warm  # numba: 1 s
-    from fleetgen.task import run_job
+    from fleetgen.task import begin_job
 
     if jit.COLD and settings.executor in ("serial", "threads"):
         warm.load()
@@ -144,7 +153,7 @@ def _run_parts(
         for stage, jobs in stages:
             now = replace(now, stage=stage, jobs=len(jobs), jobs_done=0, rows=total)
             notify(now)
-            for done in engine.run(run_job, jobs):
+            for done in engine.run(begin_job, jobs):
                 now = replace(
                     now,
                     jobs_done=now.jobs_done + 1,
@@ -155,18 +164,19 @@ def _run_parts(
     return now
 
 
-def _refuse_what_cannot_fit(
-    free_bytes: int | None, cost: Estimate, place: str, *, here: bool
-) -> None:
-    """Refuse a run for want of room, or of memory when its workers run `here`."""
-    if free_bytes is not None and cost.bytes > free_bytes:
+def _refuse_what_has_no_room(free_bytes: int | None, needed_bytes: int, place: str) -> None:
+    if free_bytes is not None and needed_bytes > free_bytes:
         raise StorageError(
-            f"--output-dir {place!r}: about {cost.bytes / 1e9:.1f} GB are needed and "
+            f"--output-dir {place!r}: about {needed_bytes / 1e9:.1f} GB are needed and "
             f"{free_bytes / 1e9:.1f} GB are free; free some room, choose another place, a longer "
             "--sampling-seconds or fewer batteries"
         )
+
+
+def _refuse_what_has_no_memory(cost: Estimate) -> None:
+    """Refuse more workers on this machine than it has memory for."""
     available = psutil.virtual_memory().available
-    if here and cost.memory_bytes > available:
+    if cost.memory_bytes > available:
         raise ConfigError(
             f"--workers: about {cost.memory_bytes / 1e9:.1f} GB of memory are needed and "
             f"{available / 1e9:.1f} GB are available; use fewer --workers"

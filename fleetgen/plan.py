@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fleetgen.config import RunConfig
-from fleetgen.schema import TELEMETRY
+from fleetgen.schema import REPORT_FILE, STATES_FILE, TABLES, TELEMETRY
 from fleetgen.spec import (
     Block,
     Fleet,
@@ -58,6 +58,13 @@ class Plan:
     def parts(self) -> tuple[PartJob, ...]:
         """All jobs that leave files."""
         return (*self.strings, *self.rooms)
+
+    @property
+    def names(self) -> Iterator[str]:
+        """Files and directories that a run makes at the top of its output."""
+        for table in TABLES.values():
+            yield from (table.name, f"{table.name}.csv", f"{table.name}.csv.gz")
+        yield from (STATES_FILE, REPORT_FILE)
 
     def missing(self, receipts: set[str]) -> list[PartJob]:
         """Parts without a receipt."""

@@ -18,12 +18,15 @@ from fleetgen.io.store import Store
 from fleetgen.plan import Estimate, Plan
 from fleetgen.report import page
 from fleetgen.report.summary import Summary
-from fleetgen.schema import DATA_VERSION, FEATURE_STORE, SCHEMA_VERSION
+from fleetgen.schema import (
+    DATA_VERSION,
+    FEATURE_STORE,
+    REPORT_FILE,
+    SCHEMA_VERSION,
+    STATES_FILE,
+)
 from fleetgen.spec import FileEntry, Receipt
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key
-
-STATES = "battery_states.json"
-REPORT = "DATA_GENERATION_REPORT.md"
 
 
 def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
@@ -50,7 +53,29 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
     }
     parts = (entry for receipt in _receipts(plan, store) for entry in receipt.files)
     manifest.write_manifest(store, header, _chain(parts, closing))
+
+
+def clean(store: Store) -> None:
+    """Delete what only the run needed."""
     store.delete([*store.keys(MEMBERS), *store.keys(CHECKPOINTS)])
+
+
+def done_parts(plan: Plan, store: Store) -> set[str]:
+    """Jobs that have a receipt, and all else that the reduce will need of them."""
+    done = manifest.receipts_done(store)
+    if plan.run.format == "none":
+        return done
+    present = set(store.keys(MEMBERS))
+    return {
+        job
+        for job in done
+        if member_key(job) in present or not has_member(manifest.read_receipt(store, job))
+    }
+
+
+def has_member(receipt: Receipt) -> bool:
+    """Whether the part has rows of the single feature file."""
+    return any(entry.table == FEATURE_STORE.name for entry in receipt.files)
 
 
 def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
@@ -79,21 +104,20 @@ def _put(store: Store, table: str, key: str, rows: int, pieces: Iterable[bytes])
 def _dimensions(config: RunConfig, plan: Plan, store: Store) -> Iterator[FileEntry]:
     grid = plan.run.grid
     groups = fleet.dimension_tables(plan.fleet, plan.selected, config.run.seed, grid)
-    for table, group in groups.items():
-        rows = next(iter(group.values())).rows
-        data = tables.csv_bytes(table, [group], grid.utc_offset_s)
+    for table, row_groups in groups.items():
+        rows = sum(next(iter(group.values())).rows for group in row_groups)
+        data = tables.csv_bytes(table, row_groups, grid.utc_offset_s)
         yield _put(store, table.name, f"{table.name}.csv", rows, [data])
 
 
 def _feature_file(plan: Plan, store: Store, rows: int) -> FileEntry:
     """One CSV of all features: the parts' gzip members behind a member with the header."""
-    present = set(store.keys(MEMBERS))
 
     def pieces() -> Iterator[bytes]:
         yield tables.csv_gz_member(FEATURE_STORE, [], plan.run.grid.utc_offset_s, True)
-        for job in plan.strings:
-            if (key := member_key(job.key)) in present:
-                yield from store.get_stream(key)
+        for receipt in _receipts(plan, store):
+            if has_member(receipt):
+                yield from store.get_stream(member_key(receipt.job))
 
     return _put(store, FEATURE_STORE.name, f"{FEATURE_STORE.name}.csv.gz", rows, pieces())
 
@@ -107,11 +131,11 @@ def _states(plan: Plan, store: Store, batteries: int) -> FileEntry:
                 before = ",\n"
         yield b"\n}\n"
 
-    return _put(store, "battery_states", STATES, batteries, pieces())
+    return _put(store, "battery_states", STATES_FILE, batteries, pieces())
 
 
 def _report(
     config: RunConfig, plan: Plan, cost: Estimate, store: Store, summary: Summary
 ) -> FileEntry:
     text = page.markdown(summary, cost.rows, plan.run.grid, config.run.seed, plan.run.plan_digest)
-    return _put(store, "report", REPORT, 0, [text.encode()])
+    return _put(store, "report", REPORT_FILE, 0, [text.encode()])

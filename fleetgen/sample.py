@@ -168,7 +168,7 @@ class Tally:
     def coded(self, table: Table, column: str, counts: Counts) -> Codes | Plain:
         """Chunk of a column's counts, which are taken into its sketch; nulls are left out there.
 
-        Codes into their range of levels; plain where that exceeds 65,535.
+        Codes into their range of levels; plain where that exceeds 65,536.
         """
         known, total, low, high = sensors.extent(counts)
         if not known:

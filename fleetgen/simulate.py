@@ -39,6 +39,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _JAR_STATES = 3
+_WORLD_DAYS = 32
+"""Days of weather that the slow path holds at a time."""
 
 
 # --- the world of a location ----------------------------------------------------------------------
@@ -245,9 +247,8 @@ def load_frac(model: SystemModel, midnight_s: int) -> Floats:
     k = rng.key(model.seed, Stream.LOAD_OU, model.system.system_id)
     unit = rng.fluctuation(k, midnight_s, stepper.SLOT_S, 289, params.LOAD_WANDER_TIME.value)
     hour = np.arange(289) / 12.0
-    office = np.where((hour >= 8) & (hour < 18), 1.0, -1.0)
-    ramp = np.interp(hour, [0, 7, 9, 17, 19, 24], [-1, -1, 1, 1, -1, -1])
-    swing = params.LOAD_OFFICE.value * np.where(np.abs(ramp) < 1, ramp, office)
+    office = np.interp(hour, [0, 7, 9, 17, 19, 24], [-1, -1, 1, 1, -1, -1])
+    swing = params.LOAD_OFFICE.value * office
     return model.load_mean_frac * (1.0 + swing + params.LOAD_WANDER.value * unit)
 
 
@@ -390,7 +391,7 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
     """Walk the system from the start of the run to local midnight of `end_day` (its end)."""
     grid = model.grid
     first, end = grid.first_day, end_day or grid.end_day
-    around = world(model.seed, model.location, grid, Block(first, end))
+    around = world(model.seed, model.location, grid, Block(first, min(end, first + _WORLD_DAYS)))
     strings, jars = len(model.populations), model.system.jars_per_string
     slow = [slow_days(model, s, first, end) for s in range(strings)]
     days = DayConstants(*(np.stack(a) for a in zip(*slow, strict=True)))
@@ -409,6 +410,9 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
     load_buffer = np.empty((strings, stepper.MOST_ROWS))
     rows, loads, traces, currents = [0], [0], [], []
     for index, day in enumerate(range(first, end)):
+        if day == around.first_day + len(around.midnights_s):
+            block = Block(day, min(end, day + _WORLD_DAYS))
+            around = world(model.seed, model.location, grid, block)
         states[index + 1] = states[index]
         bus[index + 1] = bus[index]
         status, n_rows, n_loads = stepper.walk_day(

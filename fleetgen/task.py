@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -36,14 +37,22 @@ CHECKPOINTS = "_fleetgen/checkpoints"
 
 def run_job(job: Job) -> Done:
     """Do one job; what it leaves behind is in the output's store."""
+    return begin_job(job)()
+
+
+def begin_job(job: Job) -> Callable[[], Done]:
+    """Compute one job; the call that is returned stores it, most of which is waiting."""
     store = open_store(job.run.output_url)
     if isinstance(job, SlowPathJob):
-        data = tables.encode_arrays(_walk(job).arrays())
-        store.put(_checkpoints(job), data)
-        return Done(job.key, 0, len(data))
+        return partial(_store_checkpoints, job, store, tables.encode_arrays(_walk(job).arrays()))
     part = make_part(job)
-    rows, size = part.commit(store)
-    return Done(job.key, rows, size)
+    part.close()
+    return partial(part.commit, store)
+
+
+def _store_checkpoints(job: SlowPathJob, store: Store, data: bytes) -> Done:
+    store.put(_checkpoints(job), data)
+    return Done(job.key, 0, len(data))
 
 
 def make_part(job: PartJob) -> Part:
@@ -79,6 +88,7 @@ class Part:
         self.job, self.group = job, group
         self._place = f"{directory}/month={first:%Y-%m}/part-{first}-{job.block.days}.parquet"
         self._writers: dict[str, tables.PartWriter] = {}
+        self._files: list[tuple[FileEntry, bytes]] = []
         self._rows: dict[str, int] = defaultdict(int)
         self._tables: dict[str, Table] = {}
         self.tally = Tally(job.block)
@@ -93,37 +103,41 @@ class Part:
         self._writers[table.name].add(row_group)
         self._rows[table.name] += next(iter(row_group.values())).rows
 
-    def commit(self, store: Store) -> tuple[int, int]:
-        """Store the files, then the receipt; gives rows and bytes."""
-        written = self.job.run.format != "none"
-        entries, waiting = [], []
-        # Threads, for a file waits for the disk much longer than it takes to hand over.
-        with ThreadPoolExecutor(len(self._writers) + 1) as pool:
-            for name, writer in self._writers.items():
-                data = writer.close()
-                entry = FileEntry(
-                    table=name,
-                    path=f"{name}/{self._place}",
-                    rows=self._rows[name],
-                    bytes=len(data),
-                    sha256=hashlib.sha256(data).hexdigest(),
-                    group=self.group,
-                    digests=self.tally.day_digests(self._tables[name]),
-                )
-                entries.append(entry)
-                if written:
-                    waiting.append(pool.submit(store.put, entry.path, data))
-            if written and self.member is not None:
-                waiting.append(pool.submit(store.put, member_key(self.job.key), self.member))
-            for put in waiting:
-                put.result()
+    def close(self) -> None:
+        """Finish the files in memory."""
+        for name, writer in self._writers.items():
+            data = writer.close()
+            entry = FileEntry(
+                table=name,
+                path=f"{name}/{self._place}",
+                rows=self._rows[name],
+                bytes=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+                group=self.group,
+                digests=self.tally.day_digests(self._tables[name]),
+            )
+            self._files.append((entry, data))
+        self._writers.clear()
+
+    def commit(self, store: Store) -> Done:
+        """Store the closed files, then the receipt."""
+        entries = [entry for entry, _ in self._files]
+        if self.job.run.format != "none":
+            puts = [(entry.path, data) for entry, data in self._files]
+            if self.member is not None:
+                puts.append((member_key(self.job.key), self.member))
+            # Threads, for a file waits for the disk much longer than it takes to hand over.
+            with ThreadPoolExecutor(len(puts)) as pool:
+                for put in [pool.submit(store.put, *each) for each in puts]:
+                    put.result()
         statistics = {
             name: {"rows": s.rows, "total": s.total, "low": s.low, "high": s.high}
             for name, s in sorted(self.tally.sketches.items())
         }
         receipt = Receipt(self.job.key, tuple(entries), statistics, self.receipt_states)
         manifest.write_receipt(store, receipt)
-        return sum(self._rows.values()), sum(entry.bytes for entry in entries)
+        rows, size = sum(self._rows.values()), sum(entry.bytes for entry in entries)
+        return Done(self.job.key, rows, size)
 
 
 def member_key(job: str) -> str:

@@ -26,6 +26,7 @@ from fleetgen.config.sections import (
 )
 from fleetgen.config.sources import anchor_fleet_file, apply_flags, apply_overrides, read_file
 from fleetgen.errors import ConfigError
+from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
 from fleetgen.units import SECONDS_PER_HOUR
 
 
@@ -82,6 +83,7 @@ class RunConfig(Table):
             "execution": {"block_days": self.execution.block_days},
             "select": {"batteries": sum(selection.values()), "strings": selection},
             "fleet": self.fleet.model_dump(mode="json"),
+            "version": {"data": DATA_VERSION, "schema": SCHEMA_VERSION},
         }
 
     def digest(self) -> str:

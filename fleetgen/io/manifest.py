@@ -24,14 +24,13 @@ FORMAT = 1
 
 RUN = "_fleetgen/run.json"
 RECEIPTS = "_fleetgen/receipts"
-CHECKPOINTS = "_fleetgen/checkpoints"
 MANIFEST = "_fleetgen/manifest.json"
 SUCCESS = "_SUCCESS"
 
 _REMEDY = {
     "run": "Choose another --output-dir, or remove this one.",
     "receipt": "Delete this file, then run the same command again: its part alone is made anew.",
-    "manifest": "Delete this file, then run the same command again.",
+    "manifest": "Delete this file and _SUCCESS, then run the same command again.",
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN_DIFFERENCES = 20
@@ -69,13 +68,18 @@ def canonical_json(value: Any) -> bytes:
 # --- identity -------------------------------------------------------------------------------------
 
 
-def claim(store: Store, identity: Mapping[str, Any], digest: str) -> Literal["created", "joined"]:
+def claim(
+    store: Store, identity: Mapping[str, Any], digest: str, names: Iterable[str] = ()
+) -> Literal["created", "joined"]:
     """Make the directory that of this plan, or find that it is already.
+
+    `names` are the files and directories that the plan will make: strangers of these names in a
+    directory without a plan would be overwritten, and are refused.
 
     Raises
     ------
     StorageError
-        Another plan lives there, or parts without an identity do.
+        Another plan lives there, or parts without an identity or strangers do.
     """
     # Looked for first: what is older than the identity must have lost its own.
     strays = [*store.keys(RECEIPTS), *filter(store.exists, (MANIFEST, SUCCESS))]
@@ -85,6 +89,12 @@ def claim(store: Store, identity: Mapping[str, Any], digest: str) -> Literal["cr
                 f"{store.url!r} holds {strays[0]} but no {RUN}, so that nobody knows to which "
                 f"plan it belongs. {_REMEDY['run']}"
             )
+        for name in names:
+            if store.exists(name) or store.keys(name):
+                raise StorageError(
+                    f"{store.url!r} holds {name!r}, which the data set would overwrite, and no "
+                    f"{RUN}. {_REMEDY['run']}"
+                )
         record = _document("run", digest=digest, identity=dict(identity))
         if store.put_if_absent(RUN, canonical_json(record)):
             return "created"

@@ -1,4 +1,4 @@
-"""Voltage and current of jars and strings: open circuit, float, discharge, recharge, ripple, THD.
+"""Voltage and current of jars and strings: open circuit, float, discharge, recharge.
 
 Currents are magnitudes here; the output's sign (positive in charge) is set where it is sampled.
 Arrays run over the jars of one string, (jar,); voltages are per jar unless "cell" is said.
@@ -28,7 +28,6 @@ _SET_MAX = params.FLOAT_SET_MAXIMUM.value
 _COLD = params.CAPACITY_COLD.value
 _WARM = params.CAPACITY_WARM.value
 _RES_T = params.RESISTANCE_TEMPERATURE.value
-_CABLE_OHM = params.CABLE_RESISTANCE.value
 _FOUET_REST_S = params.FOUET_REST.value
 _LIMIT = params.CHARGE_LIMIT.value
 _POLARISATION = params.CHARGE_POLARISATION.value

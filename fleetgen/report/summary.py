@@ -23,7 +23,6 @@ class ColumnStatistics:
 class Summary:
     """Numbers of a run; `take` adds a part at a time, in any order."""
 
-    parts: int = 0
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     bytes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     files: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -37,7 +36,6 @@ class Summary:
 
     def take(self, receipt: Receipt) -> None:
         """Add what one part wrote."""
-        self.parts += 1
         for entry in receipt.files:
             self.rows[entry.table] += entry.rows
             self.bytes[entry.table] += entry.bytes

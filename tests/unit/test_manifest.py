@@ -79,6 +79,15 @@ def test_another_plan_is_refused_with_what_differs(store: Store) -> None:
     assert store.get("_fleetgen/run.json") == before
 
 
+def test_strangers_of_our_names_are_not_overwritten(store: Store) -> None:
+    store.put("battery.csv", b"mine")
+    with pytest.raises(StorageError, match=r"holds 'battery.csv', which .* would overwrite"):
+        manifest.claim(store, IDENTITY, "d1", ["location.csv", "battery.csv"])
+    assert store.keys() == ["battery.csv"]
+    assert manifest.claim(store, IDENTITY, "d1", ["location.csv"]) == "created"
+    assert manifest.claim(store, IDENTITY, "d1", ["battery.csv"]) == "joined"
+
+
 def test_a_long_difference_is_cut(store: Store) -> None:
     manifest.claim(store, {f"k{number:02d}": 0 for number in range(50)}, "d1")
     with pytest.raises(StorageError) as caught:
