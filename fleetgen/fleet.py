@@ -22,6 +22,7 @@ from fleetgen.schema import (
     Table,
 )
 from fleetgen.spec import (
+    DEFAULT_SCENARIO,
     NULL,
     BatterySystem,
     Chunk,
@@ -30,6 +31,7 @@ from fleetgen.spec import (
     Location,
     Plain,
     RowGroup,
+    Scenario,
     TimeGrid,
 )
 from fleetgen.units import day_number
@@ -44,7 +46,11 @@ _ROW_GROUP_ROWS = 50_000
 
 
 def dimension_tables(
-    fleet: Fleet, selected: dict[str, tuple[str, ...]], seed: int, grid: TimeGrid
+    fleet: Fleet,
+    selected: dict[str, tuple[str, ...]],
+    seed: int,
+    grid: TimeGrid,
+    scenario: Scenario = DEFAULT_SCENARIO,
 ) -> dict[Table, list[RowGroup]]:
     """Row groups of each dimension table; an entity appears when a selected jar is of it."""
     rows: dict[Table, list[Row]] = {
@@ -82,7 +88,13 @@ def dimension_tables(
                 )
                 rows[STRING].append(_string_row(site.location, system, s))
                 rows[BATTERY] += _battery_rows(
-                    site.location, system, s, set(selected[string.string_id]), seed, grid.start
+                    site.location,
+                    system,
+                    s,
+                    set(selected[string.string_id]),
+                    seed,
+                    grid.start,
+                    scenario,
                 )
     rows[BATTERY_MODEL] = [models[name] for name in sorted(models)]
     return {
@@ -136,10 +148,16 @@ def _string_row(location: Location, system: BatterySystem, s: int) -> Row:
 
 
 def _battery_rows(
-    location: Location, system: BatterySystem, s: int, wanted: set[str], seed: int, start: date
+    location: Location,
+    system: BatterySystem,
+    s: int,
+    wanted: set[str],
+    seed: int,
+    start: date,
+    scenario: Scenario,
 ) -> list[Row]:
     string = system.strings[s]
-    units = population.populate(seed, location, system, string, start)
+    units = population.populate(seed, location, system, string, start, scenario)
     rated_ah = string.model.rated_capacity_ah
     rows = []
     for j, jar_id in enumerate(string.jar_ids):

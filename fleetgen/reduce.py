@@ -40,7 +40,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
             *_dimensions(config, plan, store),
             _feature_file(plan, store, summary.rows[FEATURE_STORE.name]),
             _states(plan, store, summary.batteries),
-            _report(config, plan, cost, store, summary),
+            _report(plan, cost, store, summary),
         ]
     header = {
         "fleetgen": __version__,
@@ -103,7 +103,8 @@ def _put(store: Store, table: str, key: str, rows: int, pieces: Iterable[bytes])
 
 def _dimensions(config: RunConfig, plan: Plan, store: Store) -> Iterator[FileEntry]:
     grid = plan.run.grid
-    groups = fleet.dimension_tables(plan.fleet, plan.selected, config.run.seed, grid)
+    run = plan.run
+    groups = fleet.dimension_tables(plan.fleet, plan.selected, run.seed, grid, run.scenario)
     for table, row_groups in groups.items():
         rows = sum(next(iter(group.values())).rows for group in row_groups)
         data = tables.csv_bytes(table, row_groups, grid.utc_offset_s)
@@ -134,8 +135,6 @@ def _states(plan: Plan, store: Store, batteries: int) -> FileEntry:
     return _put(store, "battery_states", STATES_FILE, batteries, pieces())
 
 
-def _report(
-    config: RunConfig, plan: Plan, cost: Estimate, store: Store, summary: Summary
-) -> FileEntry:
-    text = page.markdown(summary, cost.rows, plan.run.grid, config.run.seed, plan.run.plan_digest)
+def _report(plan: Plan, cost: Estimate, store: Store, summary: Summary) -> FileEntry:
+    text = page.markdown(summary, cost.rows, plan.run)
     return _put(store, "report", REPORT_FILE, 0, [text.encode()])

@@ -366,7 +366,7 @@ def string_account(
 
 
 def _again(model: SystemModel, path: SlowPath, s: int, clock: BlockClock) -> StringSamples:
-    around = simulate.world(model.seed, model.location, clock.grid, clock.block)
+    around = simulate.world(model.seed, model.location, clock.grid, clock.block, model.scenario)
     played = simulate.replay(model, path, s, around, clock.block)
     return sample_string(model, s, around, played, clock)
 

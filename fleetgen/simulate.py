@@ -32,7 +32,14 @@ from fleetgen.model.population import Population
 from fleetgen.model.stepper import DayConstants, Inputs, Replay, SystemConstants, Trace
 from fleetgen.rng import Stream
 from fleetgen.schema import MODES
-from fleetgen.spec import BatterySystem, Block, Location, TimeGrid
+from fleetgen.spec import (
+    DEFAULT_SCENARIO,
+    BatterySystem,
+    Block,
+    Location,
+    Scenario,
+    TimeGrid,
+)
 from fleetgen.units import DAYS_PER_YEAR, SECONDS_PER_DAY, day_date, iso_instant
 
 Floats = NDArray[np.float64]
@@ -64,7 +71,9 @@ class World:
 
 
 @lru_cache(maxsize=4)
-def world(seed: int, location: Location, grid: TimeGrid, block: Block) -> World:
+def world(
+    seed: int, location: Location, grid: TimeGrid, block: Block, scenario: Scenario = DEFAULT_SCENARIO
+) -> World:
     """Weather and room of `location` over `block`."""
     midnights = np.array([grid.midnight_s(d) for d in range(block.first_day, block.end_day)])
     weather = climate.weather_days(location, seed, block.first_day, block.end_day)
@@ -89,6 +98,7 @@ class SystemModel:
     """A system as the kernels see it; `populations` in order of its strings."""
 
     seed: int
+    scenario: Scenario
     location: Location
     system: BatterySystem
     grid: TimeGrid
@@ -107,11 +117,15 @@ class SystemModel:
 
 @lru_cache(maxsize=4)
 def system_model(
-    seed: int, location: Location, system: BatterySystem, grid: TimeGrid
+    seed: int,
+    location: Location,
+    system: BatterySystem,
+    grid: TimeGrid,
+    scenario: Scenario = DEFAULT_SCENARIO,
 ) -> SystemModel:
     """The system's units, constants and events."""
     units = tuple(
-        population.populate(seed, location, system, s, grid.start) for s in system.strings
+        population.populate(seed, location, system, s, grid.start, scenario) for s in system.strings
     )
     rated_ah = np.array([s.model.rated_capacity_ah for s in system.strings], np.float64)
     families = [params.DISCHARGE_FAMILIES[s.model.discharge_type] for s in system.strings]
@@ -169,6 +183,7 @@ def system_model(
         rated_w = params.RECTIFIER_MAXIMUM.value * total(rated_ah.tolist()) * nominal_v
     return SystemModel(
         seed=seed,
+        scenario=scenario,
         location=location,
         system=system,
         grid=grid,
@@ -275,6 +290,10 @@ def inputs(model: SystemModel, around: World, day: int) -> Inputs:
             )
         },
     )
+
+
+def _world_of(model: SystemModel, block: Block) -> World:
+    return world(model.seed, model.location, model.grid, block, model.scenario)
 
 
 # --- pass 1 ---------------------------------------------------------------------------------------
@@ -391,7 +410,7 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
     """Walk the system from the start of the run to local midnight of `end_day` (its end)."""
     grid = model.grid
     first, end = grid.first_day, end_day or grid.end_day
-    around = world(model.seed, model.location, grid, Block(first, min(end, first + _WORLD_DAYS)))
+    around = _world_of(model, Block(first, min(end, first + _WORLD_DAYS)))
     strings, jars = len(model.populations), model.system.jars_per_string
     slow = [slow_days(model, s, first, end) for s in range(strings)]
     days = DayConstants(*(np.stack(a) for a in zip(*slow, strict=True)))
@@ -411,8 +430,7 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
     rows, loads, traces, currents = [0], [0], [], []
     for index, day in enumerate(range(first, end)):
         if day == around.first_day + len(around.midnights_s):
-            block = Block(day, min(end, day + _WORLD_DAYS))
-            around = world(model.seed, model.location, grid, block)
+            around = _world_of(model, Block(day, min(end, day + _WORLD_DAYS)))
         states[index + 1] = states[index]
         bus[index + 1] = bus[index]
         status, n_rows, n_loads = stepper.walk_day(
@@ -566,7 +584,7 @@ def final_states(model: SystemModel, path: SlowPath, s: int) -> dict[str, dict[s
         soh = float(slow.soh[0, j] + frac * (slow.soh[1, j] - slow.soh[0, j]))
         growth = float(slow.growth[0, j] + frac * (slow.growth[1, j] - slow.growth[0, j]))
         worn = soh <= params.END_OF_LIFE_SOH.value
-        profile = params.PROFILES[unit.profile[j]].name
+        profile = model.scenario.profiles[unit.profile[j]].name
         states[jar_id] = {
             "soh_pct": round(100 * soh, 3),
             "capacity_ah": round(rated_ah * soh, 3),

@@ -125,6 +125,72 @@ class Fleet:
     utc_offset_s: int
 
 
+# --- what may happen -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A degradation class at the reference condition (25 degC jar, compensated float).
+
+    Rates are fractions of rated capacity and of new resistance per year; shares of all profiles
+    add up to 1.
+    """
+
+    name: str
+    share: float
+    soh_per_year: float
+    resistance_per_year: float
+
+
+PROFILES = (
+    Profile("healthy", 0.85, 0.02, 0.05),
+    Profile("accelerated", 0.12, 0.08, 0.15),
+    Profile("failing", 0.03, 0.25, 0.40),
+)
+"""Shares and rates of the usage guide."""
+
+FailureMode = Literal["dry_out", "corrosion", "sulfation", "internal_short", "thermal_runaway"]
+
+InjectionKind = Literal["outage", "hvac_failure", "profile", "failure_mode", "sensor_fault"]
+
+
+@dataclass(frozen=True)
+class Injection:
+    """Something forced on a named entity in [start_s, start_s + duration_s).
+
+    `target` is a location (outage, hvac_failure), a jar (profile, failure_mode, sensor_fault), or a
+    string (failure_mode thermal_runaway, sensor_fault) or environmental sensor (sensor_fault).
+    `value` names the profile, the failure mode or the kind of sensor fault, else it is empty. A
+    failure mode begins at the start and is terminal at the end; a profile holds from the start of
+    the run on. `channel` names the column of a sensor fault.
+    """
+
+    kind: InjectionKind
+    target: str
+    start_s: int
+    duration_s: int
+    value: str = ""
+    channel: str = ""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What may happen to a fleet, and what its instruments are like.
+
+    `hazard_scale` multiplies the rate at which failures begin. `sensor_errors` False removes noise,
+    gain and offset errors; `sensor_faults` False removes dropouts, stuck values and their like.
+    """
+
+    profiles: tuple[Profile, ...] = PROFILES
+    hazard_scale: float = 1.0
+    sensor_errors: bool = True
+    sensor_faults: bool = True
+    injections: tuple[Injection, ...] = ()
+
+
+DEFAULT_SCENARIO = Scenario()
+
+
 # --- the clock ------------------------------------------------------------------------------------
 
 
@@ -268,6 +334,7 @@ class Run:
     format: Literal["parquet", "none"]
     writer: Literal["direct", "pyarrow"]
     plan_digest: str
+    scenario: Scenario = DEFAULT_SCENARIO
 
 
 @dataclass(frozen=True)

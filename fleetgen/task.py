@@ -65,7 +65,9 @@ def _checkpoints(job: SlowPathJob) -> str:
 
 
 def _walk(job: SlowPathJob) -> SlowPath:
-    model = simulate.system_model(job.run.seed, job.location, job.system, job.run.grid)
+    model = simulate.system_model(
+        job.run.seed, job.location, job.system, job.run.grid, job.run.scenario
+    )
     return simulate.slow_path(model)
 
 
@@ -154,9 +156,9 @@ def _string_part(job: StringJob) -> Part:
     run, s = job.run, job.string_index
     place = f"location={job.location.location_id}/string={job.string.string_id}"
     part = Part(job, place, job.string.string_id)
-    model = simulate.system_model(run.seed, job.location, job.system, run.grid)
+    model = simulate.system_model(run.seed, job.location, job.system, run.grid, run.scenario)
     path = _slow_path(SlowPathJob(run, job.location, job.system))
-    around = simulate.world(run.seed, job.location, run.grid, job.block)
+    around = simulate.world(run.seed, job.location, run.grid, job.block, run.scenario)
     clock = BlockClock(run.grid, job.block)
     played = simulate.replay(model, path, s, around, job.block)
     samples = sample.sample_string(model, s, around, played, clock)
@@ -198,7 +200,8 @@ def _room_part(job: RoomJob) -> Part:
     place = job.location.location_id
     part = Part(job, f"location={place}", place)
     clock = BlockClock(job.run.grid, job.block)
-    around = simulate.world(job.run.seed, job.location, job.run.grid, job.block)
+    run = job.run
+    around = simulate.world(run.seed, job.location, run.grid, job.block, run.scenario)
     counts = sample.sample_room(job.run.seed, job.location, job.sensor_id, around, clock)
     for group in sample.room_groups(job.sensor_id, counts, clock, part.tally):
         part.add(ENV, group)

@@ -146,23 +146,6 @@ YOUNGEST_STRING = Parameter(0.3, "a", ASSUMED, "replacement practice")
 RUL_HORIZON = Parameter(20.0, "a", ASSUMED, "RUL beyond it is censored")
 
 
-@dataclass(frozen=True)
-class Profile:
-    """A degradation class at the reference condition (25 degC jar, compensated float)."""
-
-    name: str
-    share: float
-    soh_per_year: float
-    resistance_per_year: float
-
-
-PROFILES = (
-    Profile("healthy", 0.85, 0.02, 0.05),
-    Profile("accelerated", 0.12, 0.08, 0.15),
-    Profile("failing", 0.03, 0.25, 0.40),
-)
-"""Shares and rates of the usage guide."""
-
 # Sensors
 JAR_VOLTAGE_NOISE = Parameter(0.002, "V", _ROBOTINA)
 JAR_VOLTAGE_GAIN = Parameter(0.0007, "1", _ROBOTINA, "specified +-0.2 %")

@@ -13,7 +13,14 @@ from fleetgen.elementary import exponential, total
 from fleetgen.jit import kernel
 from fleetgen.model import ageing, params, room, thermal
 from fleetgen.rng import Stream
-from fleetgen.spec import BatteryString, BatterySystem, Location
+from fleetgen.spec import (
+    DEFAULT_SCENARIO,
+    BatteryString,
+    BatterySystem,
+    Location,
+    Profile,
+    Scenario,
+)
 from fleetgen.units import DAYS_PER_YEAR
 
 Floats = NDArray[np.float64]
@@ -31,7 +38,7 @@ _RESISTANCE_WANDER = params.RESISTANCE_WANDER.value
 class Population:
     """Jars of one string at the start of the run; arrays are (jar,) unless said.
 
-    `profile` indexes `params.PROFILES`; `loss` is capacity lost so far in fractions of rated;
+    `profile` indexes the scenario's profiles; `loss` is capacity lost so far in fractions of rated;
     `acceptance_uohm` is the resistance read in the acceptance test, with its instrument error;
     `ln_i0` the settled float constant and `ln_i0_unit` the unit deviation that fades with age;
     `rise_k` the jar's mean excess over the room on float.
@@ -61,17 +68,22 @@ def _lognormal_mean_one(sigma: float, z: float) -> float:
     return exponential(sigma * z - 0.5 * sigma * sigma)
 
 
-def _profile(draw: float) -> int:
+def _profile(profiles: tuple[Profile, ...], draw: float) -> int:
     below = 0.0
-    for index, profile in enumerate(params.PROFILES):
+    for index, profile in enumerate(profiles):
         below += profile.share
         if draw < below:
             return index
-    return len(params.PROFILES) - 1
+    return len(profiles) - 1
 
 
 def populate(
-    seed: int, location: Location, system: BatterySystem, string: BatteryString, start: date
+    seed: int,
+    location: Location,
+    system: BatterySystem,
+    string: BatteryString,
+    start: date,
+    scenario: Scenario = DEFAULT_SCENARIO,
 ) -> Population:
     """The jars of `string` as they stand at local midnight of `start`.
 
@@ -87,9 +99,15 @@ def populate(
     def normals(counter: int) -> Floats:
         return np.array([rng.normal(k, counter) for k in kj])
 
-    profile = np.array([_profile(rng.uniform(k, 0)) for k in kj], np.int64)
-    rate = np.array([params.PROFILES[i].soh_per_year for i in profile])
-    growth_rate = np.array([params.PROFILES[i].resistance_per_year for i in profile])
+    profiles = scenario.profiles
+    profile = np.array([_profile(profiles, rng.uniform(k, 0)) for k in kj], np.int64)
+    names = [p.name for p in profiles]
+    for injection in scenario.injections:
+        if injection.kind == "profile" and injection.target in string.jar_ids:
+            jar = string.jar_ids.index(injection.target)
+            profile[jar] = names.index(injection.value)
+    rate = np.array([profiles[i].soh_per_year for i in profile])
+    growth_rate = np.array([profiles[i].resistance_per_year for i in profile])
     soh_new = 1.0 + params.CAPACITY_SPREAD.value * normals(1)
     z_string = _lognormal_mean_one(params.STRING_AGEING_SPREAD.value, rng.normal(ks, 2))
     spread = z_string * np.array(

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from fleetgen.model.params import PROFILES
 from fleetgen.report.summary import Summary
-from fleetgen.spec import TimeGrid
+from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY
 
 
 def markdown(
-    summary: Summary, expected_rows: dict[str, int], grid: TimeGrid, seed: int, digest: str
+    summary: Summary, expected_rows: dict[str, int], run: Run
 ) -> str:
     """Write the report; each tick is the outcome of a comparison of two numbers."""
+    grid = run.grid
     days = grid.duration_s / SECONDS_PER_DAY
     lines = [
         "# Data generation report",
         "",
         f"{summary.batteries:,} batteries, {days:g} days from {grid.start}, a sample every "
-        f"{grid.interval_s} s, seed {seed}.",
+        f"{grid.interval_s} s, seed {run.seed}.",
         "",
-        f"Plan digest `{digest}`.",
+        f"Plan digest `{run.plan_digest}`.",
         "",
         "## Rows",
         "",
@@ -51,7 +51,7 @@ def markdown(
         "| profile | batteries | share | drawn with | worn out (SOH 80 % or less) |",
         "|---|--:|--:|--:|--:|",
     ]
-    for profile in PROFILES:
+    for profile in run.scenario.profiles:
         count = summary.profiles[profile.name]
         share = count / summary.batteries if summary.batteries else 0.0
         lines.append(

@@ -13,6 +13,7 @@ from fleetgen.config import load
 from fleetgen.model import params
 from fleetgen.plan import estimate, make_plan
 from fleetgen.schema import TABLES, TELEMETRY
+from fleetgen.spec import PROFILES
 from tests.properties.plan import ROOT, run_python
 
 PRESETS = sorted((ROOT / "configs").rglob("*.toml"))
@@ -119,7 +120,7 @@ def test_every_parameter_has_a_unit_and_a_source() -> None:
 
 def test_every_discharge_family_and_profile_has_its_source() -> None:
     assert all(family.source for family in params.DISCHARGE_FAMILIES.values())
-    assert sum(profile.share for profile in params.PROFILES) == pytest.approx(1.0)
+    assert sum(profile.share for profile in PROFILES) == pytest.approx(1.0)
 
 
 def test_every_column_is_described() -> None:

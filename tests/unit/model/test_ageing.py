@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetgen.model import ageing, params
+from fleetgen.spec import PROFILES
 
 RATES = {"healthy": (0.02, 0.05), "accelerated": (0.08, 0.15), "failing": (0.25, 0.40)}
 
@@ -93,12 +94,12 @@ def test_loss_speeds_up_below_80_percent():
 
 
 def test_profiles_are_those_of_the_guide():
-    made = {p.name: (p.soh_per_year, p.resistance_per_year) for p in params.PROFILES}
+    made = {p.name: (p.soh_per_year, p.resistance_per_year) for p in PROFILES}
     assert made == RATES
-    assert [p.share for p in params.PROFILES] == [0.85, 0.12, 0.03]
+    assert [p.share for p in PROFILES] == [0.85, 0.12, 0.03]
 
 
-@pytest.mark.parametrize("profile", params.PROFILES, ids=lambda p: p.name)
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.name)
 def test_a_year_at_the_reference_condition(profile):
     """25 degC, compensated float: 2, 8, 25 % of capacity and 5, 15, 40 % of resistance."""
     loss = walked(1, profile.soh_per_year)[-1, 0]
@@ -118,7 +119,7 @@ def test_years_to_80_percent(rate, years):
     day = ageing.end_of_life_day(loss, np.ones(1))[0]
     assert day / 365.25 == pytest.approx(years, rel=1e-3)
     kappa = {0.02: 2.5, 0.08: 1.875, 0.25: 1.6}[rate]
-    profile = next(p for p in params.PROFILES if p.soh_per_year == rate)
+    profile = next(p for p in PROFILES if p.soh_per_year == rate)
     assert profile.resistance_per_year / rate == pytest.approx(kappa)
 
 
