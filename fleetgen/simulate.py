@@ -72,7 +72,11 @@ class World:
 
 @lru_cache(maxsize=4)
 def world(
-    seed: int, location: Location, grid: TimeGrid, block: Block, scenario: Scenario = DEFAULT_SCENARIO
+    seed: int,
+    location: Location,
+    grid: TimeGrid,
+    block: Block,
+    scenario: Scenario = DEFAULT_SCENARIO,
 ) -> World:
     """Weather and room of `location` over `block`."""
     midnights = np.array([grid.midnight_s(d) for d in range(block.first_day, block.end_day)])

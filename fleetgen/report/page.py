@@ -7,9 +7,7 @@ from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY
 
 
-def markdown(
-    summary: Summary, expected_rows: dict[str, int], run: Run
-) -> str:
+def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
     """Write the report; each tick is the outcome of a comparison of two numbers."""
     grid = run.grid
     days = grid.duration_s / SECONDS_PER_DAY

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetgen.model import ageing, params
+from fleetgen.model import ageing
 from fleetgen.spec import PROFILES
 
 RATES = {"healthy": (0.02, 0.05), "accelerated": (0.08, 0.15), "failing": (0.25, 0.40)}
