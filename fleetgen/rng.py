@@ -67,6 +67,13 @@ class Stream(StrEnum):
     ENV_SENSOR = "sensor.environment"
     ENV_NOISE = "noise.environment"
     ACCEPTANCE = "acceptance-test"
+    FLOOD = "outage.flood"
+    COOLING = "room.cooling"
+    CHARGER_EPISODE = "charger.episode"
+    CAPACITY_TEST = "event.capacity-test"
+    FAILURE = "jar.failure"
+    CORROSION_STEP = "jar.corrosion-step"
+    RUNAWAY = "string.runaway"
 
 
 def key(seed: int, stream: Stream, entity: str) -> Key:

@@ -20,6 +20,7 @@ from fleetgen.elementary import exponential, total
 from fleetgen.model import params, sensors, stepper
 from fleetgen.rng import Stream
 from fleetgen.schema import (
+    COOLING,
     ENV,
     FEATURE_STORE,
     JAR_CALC,
@@ -29,7 +30,7 @@ from fleetgen.schema import (
     STRING_RAW,
     Table,
 )
-from fleetgen.simulate import BlockReplay, SlowPath, SystemModel, World
+from fleetgen.simulate import BlockReplay, SlowPath
 from fleetgen.spec import (
     NULL,
     Block,
@@ -42,7 +43,9 @@ from fleetgen.spec import (
     Runs,
     TimeGrid,
 )
+from fleetgen.system import SystemModel, load_frac
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date
+from fleetgen.world import World, world
 
 Ints = NDArray[np.int64]
 Counts = NDArray[np.int32]
@@ -212,7 +215,7 @@ def sample_string(
     start_s = int(around.midnights_s[0])
     room_c, frac, hall, ohm = (np.empty(rows) for _ in range(4))
     sensors.interpolated(around.room_c, 60, start_s, first_s, step_s, room_c)
-    loads = np.stack([simulate.load_frac(model, int(m)) for m in around.midnights_s])
+    loads = np.stack([load_frac(model, int(m)) for m in around.midnights_s])
     sensors.interpolated(loads, stepper.SLOT_S, start_s, first_s, step_s, frac)
     wander = rng.wander(
         rng.keys(seed, Stream.HALL_WANDER, (place,)),
@@ -339,7 +342,7 @@ def string_account(
         account.charge += int(sums[:, features.CHARGE].sum())
 
     spans: list[Block] = []
-    for day in path.discharge_days(grid.first_day, block.first_day):
+    for day in path.discharge_days(s, grid.first_day, block.first_day):
         first = max(day - 1, grid.first_day)
         if spans and first < spans[-1].end_day:
             first = spans.pop().first_day
@@ -366,7 +369,7 @@ def string_account(
 
 
 def _again(model: SystemModel, path: SlowPath, s: int, clock: BlockClock) -> StringSamples:
-    around = simulate.world(model.seed, model.location, clock.grid, clock.block, model.scenario)
+    around = world(model.seed, model.location, clock.grid, clock.block, model.scenario)
     played = simulate.replay(model, path, s, around, clock.block)
     return sample_string(model, s, around, played, clock)
 
@@ -595,16 +598,21 @@ def sample_room(
 
 
 def room_groups(
-    sensor_id: str, counts: Counts, clock: BlockClock, tally: Tally
+    sensor_id: str, around: World, counts: Counts, clock: BlockClock, tally: Tally
 ) -> Iterator[RowGroup]:
     """Row groups of the environmental table."""
-    names = ENV.names[2:]
+    names = [name for name in ENV.names[2:] if name != "hvac_status"]
+    status = np.zeros(clock.rows, np.uint8)
+    step_s = clock.grid.interval_s
+    sensors.overlay(*around.cooling, clock.first_s, step_s, status)
     for first, end in clock.row_groups():
         group: RowGroup = {
             "ts": clock.instants(first, end),
             "sensor_id": Constant(sensor_id, end - first),
             **{n: tally.coded(ENV, n, c[first:end]) for n, c in zip(names, counts, strict=True)},
+            "hvac_status": Codes(status[first:end], COOLING),
         }
+        group = {name: group[name] for name in ENV.names}
         tally.digest(ENV, sensor_id, group, clock.prefix, first, clock.day_bounds)
         yield group
 

@@ -81,6 +81,9 @@ _MODEL_ID = Column("model_id", "id", "the battery model")
 MODES = ("float", "boost", "equalize", "discharge", "idle")
 """Operating modes of a string; the position is the code used in the kernels."""
 
+COOLING = ("ok", "degraded", "failed")
+"""States of a room's cooling; the position is the code used in the kernels."""
+
 JAR_RAW = Table(
     "telemetry_jar_raw",
     "measured",
@@ -230,6 +233,11 @@ ENV = Table(
         Column("sensor_id", "id", "the environmental sensor"),
         Column("temperature_c", "float", "room temperature", "degC", 10, True, (-20, 70)),
         Column("humidity_pct", "float", "room relative humidity", "%", 10, True, (0, 100)),
+        Column(
+            "hvac_status",
+            "category",
+            "state of the room's cooling, by its own contact: " + ", ".join(COOLING),
+        ),
         Column("outdoor_temperature_c", "float", "outdoor air", "degC", 10, True, (-20, 60)),
         Column("outdoor_humidity_pct", "float", "outdoor humidity", "%", 10, True, (0, 100)),
     ),

@@ -68,7 +68,7 @@ class Climate:
 
 @dataclass(frozen=True)
 class Location:
-    """A data centre: its place, climate and grid."""
+    """A data centre: its place, climate and grid. `string_ids` are those of all its strings."""
 
     location_id: str
     name: str
@@ -82,6 +82,7 @@ class Location:
     outage_median_min: float
     temperature_compensated: bool
     generator: bool
+    string_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from fleetgen import sample, simulate
+from fleetgen import sample, simulate, truth
 from fleetgen.errors import StorageError
 from fleetgen.io import manifest, tables
 from fleetgen.io.store import Store, open_store
@@ -29,7 +29,9 @@ from fleetgen.spec import (
     SlowPathJob,
     StringJob,
 )
+from fleetgen.system import system_model
 from fleetgen.units import day_date
+from fleetgen.world import world
 
 MEMBERS = "_fleetgen/members"
 CHECKPOINTS = "_fleetgen/checkpoints"
@@ -65,9 +67,8 @@ def _checkpoints(job: SlowPathJob) -> str:
 
 
 def _walk(job: SlowPathJob) -> SlowPath:
-    model = simulate.system_model(
-        job.run.seed, job.location, job.system, job.run.grid, job.run.scenario
-    )
+    run = job.run
+    model = system_model(run.seed, job.location, job.system, run.grid, run.scenario)
     return simulate.slow_path(model)
 
 
@@ -156,14 +157,14 @@ def _string_part(job: StringJob) -> Part:
     run, s = job.run, job.string_index
     place = f"location={job.location.location_id}/string={job.string.string_id}"
     part = Part(job, place, job.string.string_id)
-    model = simulate.system_model(run.seed, job.location, job.system, run.grid, run.scenario)
+    model = system_model(run.seed, job.location, job.system, run.grid, run.scenario)
     path = _slow_path(SlowPathJob(run, job.location, job.system))
-    around = simulate.world(run.seed, job.location, run.grid, job.block, run.scenario)
+    around = world(run.seed, job.location, run.grid, job.block, run.scenario)
     clock = BlockClock(run.grid, job.block)
     played = simulate.replay(model, path, s, around, job.block)
     samples = sample.sample_string(model, s, around, played, clock)
     for table, group in sample.string_groups(
-        model, s, path.transfers_s, samples, clock, part.tally
+        model, s, path.transfers_s(s, model.timeline.tests_s(s)), samples, clock, part.tally
     ):
         part.add(table, group)
     jars = len(job.string.jar_ids)
@@ -191,7 +192,7 @@ def _string_part(job: StringJob) -> Part:
         part.add(FEATURE_STORE, features)
         part.member = tables.csv_gz_member(FEATURE_STORE, [features], run.grid.utc_offset_s, False)
     if job.block.end_day == run.grid.end_day:
-        states = simulate.final_states(model, path, s)
+        states = truth.final_states(model, path, s)
         part.receipt_states = {jar: states[jar] for jar in job.jar_ids}
     return part
 
@@ -201,8 +202,8 @@ def _room_part(job: RoomJob) -> Part:
     part = Part(job, f"location={place}", place)
     clock = BlockClock(job.run.grid, job.block)
     run = job.run
-    around = simulate.world(run.seed, job.location, run.grid, job.block, run.scenario)
+    around = world(run.seed, job.location, run.grid, job.block, run.scenario)
     counts = sample.sample_room(job.run.seed, job.location, job.sensor_id, around, clock)
-    for group in sample.room_groups(job.sensor_id, counts, clock, part.tally):
+    for group in sample.room_groups(job.sensor_id, around, counts, clock, part.tally):
         part.add(ENV, group)
     return part

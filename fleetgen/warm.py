@@ -12,12 +12,13 @@ from datetime import date
 
 import numpy as np
 
-from fleetgen import jit, sample, simulate
+from fleetgen import jit, sample, simulate, truth
 from fleetgen.derive import features
 from fleetgen.model.stepper import Replay
 from fleetgen.sample import BlockClock, Tally
-from fleetgen.simulate import BlockReplay, SystemModel, World
+from fleetgen.simulate import BlockReplay
 from fleetgen.spec import (
+    DEFAULT_SCENARIO,
     BatteryModel,
     BatteryString,
     BatterySystem,
@@ -26,6 +27,8 @@ from fleetgen.spec import (
     Location,
     TimeGrid,
 )
+from fleetgen.system import SystemModel, system_model
+from fleetgen.world import World, world
 
 _UNIT = BatteryModel(
     "M", "", "B", 100.0, 12.0, 6, 30.0, 10.0, 13.5, 13.8, 14.1, 14.4, 35.0, 45.0, 50.0
@@ -33,7 +36,9 @@ _UNIT = BatteryModel(
 _CLIMATE = Climate(
     "C", (20.0,) * 12, (25.0,) * 12, (30.0,) * 12, (70.0,) * 12, (9.0,) * 12, 1.0, 1.0
 )
-_PLACE = Location("W", "", "", "", 0, 0, date(2020, 1, 1), _CLIMATE, 3, 30, True, True)
+_PLACE = Location(
+    "W", "", "", "", 0, 0, date(2020, 1, 1), _CLIMATE, 3, 30, True, True, ("W-REC-01-S1",)
+)
 _STRING = BatteryString("W-REC-01-S1", _UNIT, ("W-REC-01-S1-J01", "W-REC-01-S1-J02"))
 _SYSTEM = BatterySystem("W-REC-01", "REC", (_STRING,))
 _GRID = TimeGrid(date(2025, 1, 1), 2 * 3600, 60, 0, "UTC")
@@ -54,15 +59,15 @@ def load() -> None:
 
 
 def _model() -> tuple[SystemModel, World]:
-    model = simulate.system_model(0, _PLACE, _SYSTEM, _GRID)
-    return model, simulate.world(0, _PLACE, _GRID, _BLOCK)
+    model = system_model(0, _PLACE, _SYSTEM, _GRID, DEFAULT_SCENARIO)
+    return model, world(0, _PLACE, _GRID, _BLOCK, DEFAULT_SCENARIO)
 
 
 def physics() -> None:
     """Load what walks and replays a system."""
     model, around = _model()
     simulate.replay(model, simulate.slow_path(model), 0, around, _BLOCK)
-    simulate.final_states(model, simulate.slow_path(model), 0)
+    truth.final_states(model, simulate.slow_path(model), 0)
 
 
 def sampling() -> None:
@@ -90,7 +95,7 @@ def sampling() -> None:
     for j in range(jars):
         list(sample.jar_groups(model, 0, j, played, samples.mode, clock, True, tally, hours[j]))
     room = sample.sample_room(0, _PLACE, "W-ENV-01", around, clock)
-    list(sample.room_groups("W-ENV-01", room, clock, tally))
+    list(sample.room_groups("W-ENV-01", around, room, clock, tally))
     string_hours = sample.string_hours(model, 0, samples, clock, clock.hour_bounds)
     room_sums = sample.room_hour_sums(room, clock)
     sample.feature_group(

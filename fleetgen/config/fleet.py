@@ -86,8 +86,13 @@ def _site(
 ) -> spec.Site:
     facts = dict(table) | {"climate": climate}
     systems = facts.pop("systems")
+    string_ids = sorted(
+        full_id(full_id(location_id, name), string)
+        for name, system in systems.items()
+        for string in system.strings
+    )
     return spec.Site(
-        spec.Location(location_id=location_id, **facts),
+        spec.Location(location_id=location_id, string_ids=tuple(string_ids), **facts),
         tuple(
             _system(full_id(location_id, name), systems[name], models)
             for name in sorted(systems, key=_natural)

@@ -70,21 +70,29 @@ def float_set_cell_v(control_temperature_c: float, compensated: bool) -> float:
 
 @kernel
 def float_voltages(
-    bus_v: float, cells: float, rated_ah: float, ln_i0: Floats, temperature_c: Floats, out_v: Floats
+    bus_v: float,
+    cells: Floats,
+    rated_ah: float,
+    ln_i0: Floats,
+    temperature_c: Floats,
+    out_v: Floats,
 ) -> float:
     """Jar voltages [V] of a full string on float into `out_v`; returns the string current [A].
 
     Tafel law of Schiffer 2007, I / C10 = I0 exp(11 (v - 2.27) + 0.06 (T - 25)), solved for the
     common current so that the jars add up to `bus_v` exactly: the voltages are linear in ln I.
+    `cells` are those alive in each jar, fractions in a soft short.
     """
     jars = ln_i0.size
     total = 0.0
+    alive = 0.0
     for j in range(jars):
         out_v[j] = ln_i0[j] + _TAFEL_T * (temperature_c[j] - 25.0)
-        total += out_v[j]
-    ln_i = _TAFEL * (bus_v / (cells * jars) - _REFERENCE_V) + total / jars
+        total += cells[j] * out_v[j]
+        alive += cells[j]
+    ln_i = _TAFEL * (bus_v / alive - _REFERENCE_V) + total / alive
     for j in range(jars):
-        out_v[j] = cells * (_REFERENCE_V + (ln_i - out_v[j]) / _TAFEL)
+        out_v[j] = cells[j] * (_REFERENCE_V + (ln_i - out_v[j]) / _TAFEL)
     return rated_ah * exponential(ln_i)
 
 
@@ -126,7 +134,7 @@ def discharge_voltages(
     depleting_a: float,
     drawn_ah: float,
     rest_s: float,
-    cells: float,
+    cells: Floats,
     rated_ah: float,
     family: Floats,
     removed_ah: Floats,
@@ -156,7 +164,7 @@ def discharge_voltages(
         )
         if rate > 0.0:
             v -= coup_de_fouet_cell_v(rate, drawn_ah, rated_ah, rest_s, growth[j])
-        out_v[j] = cells * v - current_a * resistance_dc_ohm(family[3], rated_ah, growth[j], t)
+        out_v[j] = cells[j] * v - current_a * resistance_dc_ohm(family[3], rated_ah, growth[j], t)
         total += out_v[j]
     return total
 
@@ -199,7 +207,7 @@ def _recharge_sum(
     current_a: float,
     ln_rate: float,
     rated_ah: float,
-    cells: float,
+    cells: Floats,
     open_v: Floats,
     charge_ohm: Floats,
     gas_v: Floats,
@@ -213,11 +221,11 @@ def _recharge_sum(
         v_gas = gas_v[j] + ln_rate / _TAFEL
         if v_main <= v_gas:
             main_a[j] = current_a
-            out_v[j] = cells * v_main
+            out_v[j] = cells[j] * v_main
         else:
             main = (v_gas - open_v[j] - eta) / charge_ohm[j]
             main_a[j] = min(current_a, max(0.0, main))
-            out_v[j] = cells * v_gas
+            out_v[j] = cells[j] * v_gas
         total += out_v[j]
     return total
 
@@ -225,13 +233,15 @@ def _recharge_sum(
 @kernel
 def recharge_voltages(
     bus_v: float,
-    cells: float,
+    cells: Floats,
     rated_ah: float,
     family: Floats,
     ln_i0: Floats,
     removed_ah: Floats,
+    leak: Floats,
     soh: Floats,
     growth: Floats,
+    acceptance: Floats,
     temperature_c: Floats,
     work: Floats,
     out_v: Floats,
@@ -241,16 +251,19 @@ def recharge_voltages(
 
     Main reaction and gassing branch share each cell's current; the string takes the charger's
     limit of 0.1 C10 or the current at which its jars add up to `bus_v`, found by bisection in
-    ln I (the sum rises with the current). `work` is scratch, (3, jar).
+    ln I (the sum rises with the current). `leak` is the share of the capacity that a soft short
+    takes for good, `acceptance` the growth of the charging resistance; `work` is scratch, (3, jar).
     """
     for j in range(removed_ah.size):
         t = temperature_c[j]
         full_ah = rated_ah * soh[j]
         work[0, j] = open_circuit_cell_v(acid_fraction(removed_ah[j], full_ah), t)
-        missing = max(1.0 - state_of_charge(removed_ah[j], full_ah), 1e-6)
+        lacking_ah = removed_ah[j] - leak[j] * full_ah
+        missing = max(1.0 - state_of_charge(lacking_ah, full_ah), 1e-6)
         ohmic = family[3] * 1e-3 / 6.0 * growth[j] * (100.0 / rated_ah)
         cold = exponential(-0.02 * (t - 25.0))
-        work[1, j] = ohmic + _ACCEPTANCE * (100.0 / rated_ah) / missing * cold
+        polarising = _ACCEPTANCE * acceptance[j] * (100.0 / rated_ah)
+        work[1, j] = ohmic + polarising / missing * cold
         work[2, j] = _REFERENCE_V - (ln_i0[j] + _TAFEL_T * (t - 25.0)) / _TAFEL
     high = logarithm(_LIMIT)
     current_a = _LIMIT * rated_ah

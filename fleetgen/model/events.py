@@ -1,7 +1,7 @@
-"""What happens to a system: grid outages, generator starts, self-tests, equalising charges.
+"""What happens to a system: outages, generator starts, self-tests, equalising, capacity tests.
 
-Draws are keyed by calendar month (or quarter) and location or system; a longer run changes nothing
-earlier. Times are whole seconds, whatever the sampling.
+Draws are keyed by calendar month, quarter or year and location, system or string; a longer run
+changes nothing earlier. Times are whole seconds, whatever the sampling.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from fleetgen import rng
 from fleetgen.elementary import exponential, logarithm, total
+from fleetgen.model import params
 from fleetgen.model.params import STORM_HOUR_WEIGHTS
 from fleetgen.rng import Stream
-from fleetgen.spec import BatterySystem, Location, TimeGrid
+from fleetgen.spec import BatterySystem, Location, Scenario
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date, day_number
 
 Ints = NDArray[np.int64]
@@ -32,6 +33,9 @@ GENERATOR_STARTS = 0.97
 GENERATOR_MEDIAN_S = 20.0
 GENERATOR_SIGMA = 0.4
 SELF_TEST_S = 60
+FLOOD_REGION = "southern"
+FLOOD_MONTHS = (10, 11, 12)
+FLOODS_PER_YEAR = 0.1
 PLAIN_HOUR_WEIGHTS = tuple(1.5 if 8 <= hour < 17 else 1.0 for hour in range(24))
 """Outages without storm by local hour: planned work adds a half."""
 _DRAWS_PER_OUTAGE = 8
@@ -40,10 +44,12 @@ _OUTAGES_PER_MONTH = 128
 
 @dataclass(frozen=True)
 class Timeline:
-    """Events of one system within a run, sorted and free of overlap, int64 (event,) instants [s].
+    """Events of one system in a span of days, sorted, int64 (event,) instants [s].
 
-    The battery carries the load in [discharge_start_s, discharge_end_s), `self_test` marks planned
-    ones; the charger is asked to equalise in [equalize_start_s, equalize_end_s).
+    The battery carries the load in [discharge_start_s, discharge_end_s), without overlap;
+    `self_test` marks planned ones. The charger is asked to equalise in [equalize_start_s,
+    equalize_end_s) and deviates by `charger_v` [V/cell] in [charger_start_s, charger_end_s). String
+    number `test_string` is discharged for its capacity from `test_start_s` on.
     """
 
     discharge_start_s: Ints
@@ -51,6 +57,16 @@ class Timeline:
     self_test: NDArray[np.bool_]
     equalize_start_s: Ints
     equalize_end_s: Ints
+    charger_start_s: Ints
+    charger_end_s: Ints
+    charger_v: NDArray[np.float64]
+    test_string: Ints
+    test_start_s: Ints
+
+    def tests_s(self, string: int) -> Ints:
+        """Starts of the capacity tests of one string [s]."""
+        starts: Ints = self.test_start_s[self.test_string == string]
+        return starts
 
 
 def outages(
@@ -73,7 +89,7 @@ def outages(
     expected = location.outages_per_year * _frailty(location, seed, year) * share / 12
     k = rng.key(seed, Stream.OUTAGE, location.location_id)
     base = (year * 12 + month) * _OUTAGES_PER_MONTH * _DRAWS_PER_OUTAGE
-    count = min(_poisson(expected, rng.uniform(k, base)), _OUTAGES_PER_MONTH - 1)
+    count = min(poisson(expected, rng.uniform(k, base)), _OUTAGES_PER_MONTH - 1)
     found = []
     for i in range(1, count + 1):
         draw = [rng.uniform(k, base + i * _DRAWS_PER_OUTAGE + n) for n in range(6)]
@@ -87,6 +103,12 @@ def outages(
             z = rng.normal_quantile(draw[5])
             length = int(60 * location.outage_median_min * exponential(DURATION_SIGMA * z)) + 1
         found.append((start, start + min(length, DURATION_LIMIT_S)))
+    if location.region == FLOOD_REGION and month in FLOOD_MONTHS:
+        k = rng.key(seed, Stream.FLOOD, location.location_id)
+        u = [rng.uniform(k, 4 * (12 * year + month) + n) for n in range(3)]
+        if u[0] < FLOODS_PER_YEAR / len(FLOOD_MONTHS):
+            start = first * SECONDS_PER_DAY - utc_offset_s + int(u[1] * len(rain) * SECONDS_PER_DAY)
+            found.append((start, start + int((6 + 18 * u[2]) * SECONDS_PER_HOUR)))
     return sorted(found)
 
 
@@ -97,7 +119,7 @@ def _frailty(location: Location, seed: int, year: int) -> float:
     return -total(logarithm(u) for u in draws) / FRAILTY_SHAPE
 
 
-def _poisson(mean: float, draw: float) -> int:
+def poisson(mean: float, draw: float) -> int:
     """Poisson quantile by summing its terms."""
     term = below = exponential(-mean)
     count = 0
@@ -108,23 +130,75 @@ def _poisson(mean: float, draw: float) -> int:
     return count
 
 
-def _months(grid: TimeGrid) -> list[tuple[int, int]]:
-    first, last = grid.start, day_date(grid.end_day - 1)
+def months_between(year: int, month: int, utc_offset_s: int) -> tuple[int, int]:
+    """First and end instant [s] of a local calendar month."""
+    first = day_number(date(year, month, 1))
+    end = day_number(date(year + month // 12, month % 12 + 1, 1))
+    return first * SECONDS_PER_DAY - utc_offset_s, end * SECONDS_PER_DAY - utc_offset_s
+
+
+def months(first_day: int, end_day: int) -> list[tuple[int, int]]:
+    """Calendar months (year, month) that hold any of the days [first_day, end_day)."""
+    first, last = day_date(first_day), day_date(end_day - 1)
     count = (last.year - first.year) * 12 + last.month - first.month + 1
-    return [divmod(first.year * 12 + first.month - 1 + i, 12) for i in range(count)]
+    index = first.year * 12 + first.month - 1
+    return [((index + i) // 12, (index + i) % 12 + 1) for i in range(count)]
+
+
+Rain = Callable[[int, int], NDArray[np.bool_]]
+"""Flags the rain days of a location in [first_day, end_day)."""
+
+
+def location_outages(
+    location: Location,
+    seed: int,
+    first_day: int,
+    end_day: int,
+    utc_offset_s: int,
+    rain: Rain,
+    scenario: Scenario,
+) -> list[tuple[int, int]]:
+    """Outages (start, end) [s] that begin in the months of the days, and injected ones."""
+    found = [
+        (i.start_s, i.start_s + i.duration_s)
+        for i in scenario.injections
+        if i.kind == "outage" and i.target == location.location_id
+    ]
+    for year, month in months(first_day, end_day):
+        a, b = (
+            (s + utc_offset_s) // SECONDS_PER_DAY for s in months_between(year, month, utc_offset_s)
+        )
+        found += outages(location, seed, year, month, rain(a, b), utc_offset_s)
+    return sorted(found)
+
+
+def _generator_s(location: Location, seed: int, start: int) -> int | None:
+    """Seconds until the generator carries the load; None if it does not start."""
+    k = rng.key(seed, Stream.GENERATOR, location.location_id)
+    if rng.uniform(k, 2 * start) >= GENERATOR_STARTS:
+        return None
+    return int(GENERATOR_MEDIAN_S * exponential(GENERATOR_SIGMA * rng.normal(k, 2 * start + 1))) + 1
+
+
+def cooling_stops(
+    location: Location, seed: int, outages: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Outages in which nothing drives the cooling: no generator, or one that does not start."""
+    return [
+        (start, end)
+        for start, end in outages
+        if not location.generator or _generator_s(location, seed, start) is None
+    ]
 
 
 def _on_battery_s(
     location: Location, system: BatterySystem, seed: int, start: int, end: int
 ) -> int:
-    """Seconds for which an outage lies on the system's battery."""
-    if system.kind == "REC" and not location.generator:
+    """Seconds for which an outage lies on the system's battery; UPS always have a generator."""
+    seconds = _generator_s(location, seed, start)
+    if seconds is None or (system.kind == "REC" and not location.generator):
         return end - start
-    k = rng.key(seed, Stream.GENERATOR, system.system_id)
-    if rng.uniform(k, 2 * start) >= GENERATOR_STARTS:
-        return end - start
-    z = rng.normal(k, 2 * start + 1)
-    return min(end - start, int(GENERATOR_MEDIAN_S * exponential(GENERATOR_SIGMA * z)) + 1)
+    return min(end - start, seconds)
 
 
 def _self_test_s(system: BatterySystem, seed: int, year: int, month: int, utc_offset_s: int) -> int:
@@ -148,41 +222,112 @@ def _equalize_s(
     return start, start + int((8 + 4 * draw[2]) * SECONDS_PER_HOUR)
 
 
+def _charger_episodes(
+    system: BatterySystem, seed: int, year: int, month: int, utc_offset_s: int
+) -> list[tuple[int, int, float]]:
+    """Deviations (start, end, V/cell) of a charger that begin in a month."""
+    k = rng.key(seed, Stream.CHARGER_EPISODE, system.system_id)
+    u = [rng.uniform(k, 8 * (12 * year + month) + n) for n in range(5)]
+    if u[0] >= params.CHARGER_EPISODES.value / 12:
+        return []
+    first, end = months_between(year, month, utc_offset_s)
+    start = first + int(u[1] * (end - first))
+    low, high = params.CHARGER_SHORTEST.value, params.CHARGER_LONGEST.value
+    length = int((low + (high - low) * u[2]) * SECONDS_PER_DAY)
+    low, high = params.CHARGER_DEVIATION_MINIMUM.value, params.CHARGER_DEVIATION_MAXIMUM.value
+    size = low + (high - low) * u[3]
+    return [(start, start + length, size if u[4] < 0.5 else -size)]
+
+
+def _test_s(location: Location, string_id: str, seed: int, year: int, utc_offset_s: int) -> int:
+    """Start of a string's capacity test of the year [s]: a weekend night outside the storms.
+
+    The year's weekend days outside the location's storm season are dealt out to the strings of the
+    location in an order drawn for the year, so that no two share a day.
+    """
+    storms = (10, 11, 12) if location.region == FLOOD_REGION else (8, 9, 10)
+    days = [
+        d
+        for d in range(day_number(date(year, 1, 1)), day_number(date(year + 1, 1, 1)))
+        if day_date(d).month not in storms and day_date(d).weekday() >= 5
+    ]
+    strings = sorted(
+        location.string_ids,
+        key=lambda name: rng.uniform(rng.key(seed, Stream.CAPACITY_TEST, name), 2 * year),
+    )
+    share = len(days) / len(strings)
+    draw = rng.uniform(rng.key(seed, Stream.CAPACITY_TEST, string_id), 2 * year + 1)
+    place = strings.index(string_id)
+    day = days[min(int((place + draw * min(1.0, share) / share) * share), len(days) - 1)]
+    return day * SECONDS_PER_DAY - utc_offset_s + int((20 + 2 * draw) * SECONDS_PER_HOUR)
+
+
 def timeline(
     location: Location,
     system: BatterySystem,
     seed: int,
-    grid: TimeGrid,
-    rain: Callable[[int, int], NDArray[np.bool_]],
+    first_day: int,
+    end_day: int,
+    utc_offset_s: int,
+    rain: Rain,
+    scenario: Scenario,
 ) -> Timeline:
-    """All events of one system from the start of the run to its end (and those that outlast it).
+    """All events of one system that begin after midnight of `first_day`, up to `end_day`.
 
-    `rain(first_day, end_day)` flags the location's rain days.
+    Some may begin later (up to the end of the last quarter). A charger's deviation may have begun
+    before. A capacity test waits for 72 h without an outage: else it is a week later.
     """
-    offset = grid.utc_offset_s
-    months = _months(grid)
-    carried: list[tuple[int, int, bool]] = []
-    for year, month in months:
-        first = day_number(date(year, month + 1, 1))
-        end_of_month = day_number(date(year + (month + 1) // 12, (month + 1) % 12 + 1, 1))
-        wet = rain(first, end_of_month)
-        for start, end in outages(location, seed, year, month + 1, wet, offset):
-            length = _on_battery_s(location, system, seed, start, end)
-            carried.append((start, start + length, False))
-        test = _self_test_s(system, seed, year, month + 1, offset)
+    start_s = first_day * SECONDS_PER_DAY - utc_offset_s
+    spanned = months(first_day, end_day)
+    carried = [
+        (start, start + _on_battery_s(location, system, seed, start, end), False)
+        for start, end in location_outages(
+            location, seed, first_day, end_day, utc_offset_s, rain, scenario
+        )
+    ]
+    outages_s = [start for start, _, _ in carried]
+    for year, month in spanned:
+        test = _self_test_s(system, seed, year, month, utc_offset_s)
         carried.append((test, test + SELF_TEST_S, True))
-    discharges = _without_overlap(sorted(e for e in carried if e[0] > grid.start_s))
-    quarters = sorted({(year, month // 3) for year, month in months})
-    equalizing = [_equalize_s(system, seed, y, q, offset) for y, q in quarters]
-    equalizing = [e for e in equalizing if e[0] > grid.start_s]
-    starts, ends, tests = ([e[i] for e in discharges] for i in range(3))
+    discharges = _without_overlap(sorted(e for e in carried if e[0] > start_s))
+    quarters = sorted({(year, (month - 1) // 3) for year, month in spanned})
+    equalizing = [_equalize_s(system, seed, y, q, utc_offset_s) for y, q in quarters]
+    equalizing = [e for e in equalizing if e[0] > start_s]
+    deviating = [
+        episode
+        for year, month in months(first_day - int(params.CHARGER_LONGEST.value), end_day)
+        for episode in _charger_episodes(system, seed, year, month, utc_offset_s)
+        if episode[1] > start_s
+    ]
+    tests = sorted(
+        (_rested(_test_s(location, string.string_id, seed, year, utc_offset_s), outages_s), s)
+        for year in sorted({year for year, _ in spanned})
+        for s, string in enumerate(system.strings)
+    )
+    tests = [test for test in tests if test[0] > start_s]
+    starts, ends, planned = ([e[i] for e in discharges] for i in range(3))
     return Timeline(
         np.array(starts, np.int64),
         np.array(ends, np.int64),
-        np.array(tests, np.bool_),
+        np.array(planned, np.bool_),
         np.array([e[0] for e in equalizing], np.int64),
         np.array([e[1] for e in equalizing], np.int64),
+        np.array([e[0] for e in deviating], np.int64),
+        np.array([e[1] for e in deviating], np.int64),
+        np.array([e[2] for e in deviating], np.float64),
+        np.array([s for _, s in tests], np.int64),
+        np.array([t for t, _ in tests], np.int64),
     )
+
+
+def _rested(start_s: int, outages_s: list[int]) -> int:
+    """Start of a test, put off by weeks until no outage was in the 72 h before it."""
+    rest_s = int(params.TEST_REST.value * SECONDS_PER_HOUR)
+    for _ in range(4):
+        if not any(start_s - rest_s < outage <= start_s for outage in outages_s):
+            break
+        start_s += 7 * SECONDS_PER_DAY
+    return start_s
 
 
 def _without_overlap(events: list[tuple[int, int, bool]]) -> list[tuple[int, int, bool]]:

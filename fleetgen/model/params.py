@@ -126,6 +126,28 @@ COMPRESSOR_MAXIMUM = Parameter(1500.0, "s", ASSUMED, "period")
 ROOM_HUMIDITY = Parameter(50.0, "%", ASSUMED, "conditioned room")
 ROOM_HUMIDITY_SIGMA = Parameter(4.0, "%", ASSUMED, "conditioned room")
 
+COOLING_REFERENCE = Parameter(28.0, "degC", ASSUMED, "outdoors at which the room is at its target")
+COOLING_FAILURES_NEW = Parameter(0.08, "1/a", "usage guide: 2 % a year and unit, 4 units")
+COOLING_FAILURES_OLD = Parameter(0.32, "1/a", "usage guide: 8 % a year and unit, 4 units")
+COOLING_OLD = Parameter(10.0, "a", ASSUMED, "age at which the cooling is old")
+COOLING_HOT_SEASON = Parameter(1.5, "1", ASSUMED, "March to May")
+COOLING_COOL_SEASON = Parameter(0.7, "1", ASSUMED, "November to February")
+REPAIR_MEDIAN = Parameter(5.0, "h", ASSUMED, "lognormal")
+REPAIR_SIGMA = Parameter(0.7, "ln", ASSUMED, "lognormal")
+REPAIR_LIMIT = Parameter(120.0, "h", ASSUMED, "a rented unit is there by then")
+DEGRADED_EPISODES = Parameter(0.4, "1/a", ASSUMED, "one unit down or a clogged coil")
+DEGRADED_SHORTEST = Parameter(2.0, "d", ASSUMED, "until it is noticed and mended")
+DEGRADED_LONGEST = Parameter(15.0, "d", ASSUMED, "until it is noticed and mended")
+DEGRADED_FAILS = Parameter(0.15, "1", ASSUMED, "episodes that end in failure")
+DEGRADED_RISE = Parameter(2.0, "K", ASSUMED, "room above its target")
+DEGRADED_OUTDOOR = Parameter(0.35, "1", ASSUMED, "of the outdoor excess over 24 degC")
+FAILED_RISE = Parameter(6.0, "K", ASSUMED, "UPS losses, 3-10 K over outdoors")
+FAILED_CAP = Parameter(46.0, "degC", ASSUMED, "losses through the walls")
+WARMING_TIME = Parameter(5400.0, "s", "battery room without IT load; Khankari 2011: 0.7-3 h")
+COOLING_TIME = Parameter(3600.0, "s", ASSUMED, "after a repair")
+DRIFT_TIME = Parameter(10_800.0, "s", ASSUMED, "humidity ratio of an unconditioned room")
+DEGRADED_DRIFT = Parameter(0.3, "1", ASSUMED, "share of outdoor humidity in a degraded room")
+
 # Ageing
 ACTIVATION = Parameter(0.60, "eV", "C&D: life halves per 10 K; IEEE 1188/450 per 8.3 K; middle")
 BOLTZMANN = Parameter(8.617e-5, "eV/K", "CODATA")
@@ -136,6 +158,17 @@ END_OF_LIFE_SOH = Parameter(0.80, "1", "IEEE 1188")
 WEAR_SPAN = Parameter(0.20, "1", ASSUMED, "SOH below the end of life over which wear triples")
 JAR_AGEING_SPREAD = Parameter(0.12, "ln", ASSUMED, "jar to jar")
 STRING_AGEING_SPREAD = Parameter(0.08, "ln", ASSUMED, "string to string")
+CYCLING_LOSS = Parameter(0.20 / 260, "1", "CSB: over 260 cycles of full depth to 80 %")
+CYCLING_EXPONENT = Parameter(1.3, "1", "12V-40Ah table: 200/600/1500 cycles at 100/50/30 %")
+CYCLING_EXPECTED = Parameter(
+    0.001, "1/a", ASSUMED, "share of a class's rate: a test and its events"
+)
+DISCHARGE_DEPTH_LIMIT = Parameter(0.85, "1", ASSUMED, "cut-off before C10 at these rates")
+SULFATION_VOLTAGE = Parameter(2.20, "V/cell", ASSUMED, "undercharged below")
+SULFATION_UNDERCHARGE = Parameter(0.01, "1/d per V/cell", ASSUMED, "0.04 %/d at 40 mV below")
+SULFATION_DISCHARGED = Parameter(0.002, "1/d", ASSUMED, "below 90 % state of charge")
+SULFATION_ACCEPTANCE = Parameter(15.0, "1", ASSUMED, "charging resistance per capacity lost")
+EQUALIZE_RECOVERY = Parameter(0.4, "1", "Hund, Sandia: partial recovery of sulfated cells")
 CAPACITY_SPREAD = Parameter(0.02, "1", ASSUMED, "new capacity")
 RESISTANCE_SPREAD = Parameter(0.05, "1", ASSUMED, "new resistance")
 RESISTANCE_WANDER = Parameter(0.015, "ln", ASSUMED, "slow wander")
@@ -145,6 +178,119 @@ OLDEST_STRING = Parameter(5.0, "a", ASSUMED, "replacement practice")
 YOUNGEST_STRING = Parameter(0.3, "a", ASSUMED, "replacement practice")
 RUL_HORIZON = Parameter(20.0, "a", ASSUMED, "RUL beyond it is censored")
 
+
+# Failures
+HAZARD_HEALTHY = Parameter(0.008, "1/a", ASSUMED, "failure modes begun, at 2 % SOH a year")
+HAZARD_EXPONENT = Parameter(1.16, "1", ASSUMED, "4 % at 8 %, 15 % at 25 % SOH a year")
+HAZARD_LOOKBACK = Parameter(3, "a", ASSUMED, "so that some are under way at the start")
+EARLY_SHARE = Parameter(0.30, "1", ASSUMED, "failures with little warning")
+EARLY_LEAD = Parameter(0.25, "1", ASSUMED, "their lead over the usual")
+AMPLITUDE_SPREAD = Parameter(0.25, "ln", ASSUMED, "no two precursors are alike")
+EXPONENT_MINIMUM = Parameter(0.8, "1", ASSUMED, "no two precursors are alike")
+EXPONENT_MAXIMUM = Parameter(1.3, "1", ASSUMED, "no two precursors are alike")
+FLOAT_FLOOR = Parameter(1.4, "ln(A/Ah)", ASSUMED, "a jar cannot float below its open circuit")
+RUNAWAY_HAZARD = Parameter(0.10, "1/a", ASSUMED, "uncompensated strings that begin to dry out")
+RUNAWAY_SHORTEST = Parameter(60.0, "d", ASSUMED, "precursor")
+RUNAWAY_LONGEST = Parameter(180.0, "d", ASSUMED, "precursor")
+RUNAWAY_RISE_MINIMUM = Parameter(1.2, "ln(A/Ah)", ASSUMED, "of the whole string")
+RUNAWAY_RISE_MAXIMUM = Parameter(1.6, "ln(A/Ah)", ASSUMED, "of the whole string")
+RUNAWAY_SPREAD = Parameter(0.3, "ln(A/Ah)", ASSUMED, "jar to jar")
+TRIP_RISE = Parameter(10.0, "K", "C&D: not more than 10 C above ambient")
+TRIP_CURRENT = Parameter(3e-3, "A/Ah", "over 3 mA/Ah is abnormal (konferencjaskd2024.pl)")
+TRIP_DELAY = Parameter(1800.0, "s", ASSUMED, "dwell of the protection")
+TRIP_ROOM_TIME = Parameter(21_600.0, "s", ASSUMED, "low pass of the room temperature")
+TRIP_TEMPERATURE = Parameter(50.0, "degC", "C&D: never charge above 50 C")
+VISIT_SOONEST = Parameter(4.0, "h", ASSUMED, "after a trip")
+VISIT_LATEST = Parameter(48.0, "h", ASSUMED, "after a trip")
+OPEN_JAR_V = Parameter(9.0, "V", ASSUMED, "lowest that a monitor shows of an open jar")
+TEST_RATE = Parameter(0.25, "1/h", ASSUMED, "current of the capacity test over C10")
+TEST_LIMIT = Parameter(6.0, "h", ASSUMED, "a test that lasts longer is ended")
+TEST_REST = Parameter(72.0, "h", "IEEE 1188: on float before a test")
+CHARGER_EPISODES = Parameter(0.03, "1/a", ASSUMED, "chargers out of adjustment")
+CHARGER_DEVIATION_MINIMUM = Parameter(0.03, "V/cell", ASSUMED, "out of adjustment")
+CHARGER_DEVIATION_MAXIMUM = Parameter(0.08, "V/cell", ASSUMED, "out of adjustment")
+CHARGER_SHORTEST = Parameter(10.0, "d", ASSUMED, "until it is noticed")
+CHARGER_LONGEST = Parameter(60.0, "d", ASSUMED, "until it is noticed")
+
+
+@dataclass(frozen=True)
+class FailureLaw:
+    """How a failure mode shows at progress p: amplitudes and exponents of p.
+
+    Leads are in days; capacity in fractions of rated, resistance over new, the float constant in
+    ln(A/Ah), heat in W, thermal resistance and charging resistance over their own, `cells` lost,
+    `leak` as removed charge over capacity.
+    """
+
+    share: float
+    shortest_d: float
+    longest_d: float
+    soh: tuple[float, float] = (0.0, 1.0)
+    resistance: tuple[float, float] = (0.0, 1.0)
+    ln_i0: tuple[float, float] = (0.0, 1.0)
+    heat_w: tuple[float, float] = (0.0, 1.0)
+    thermal: float = 0.0
+    acceptance: float = 0.0
+    cells: tuple[float, float] = (0.0, 1.0)
+    leak: tuple[float, float] = (0.0, 1.0)
+    source: str = ASSUMED
+    note: str = ""
+
+
+FAILURE_LAWS = {
+    "dry_out": FailureLaw(
+        share=0.25,
+        shortest_d=180,
+        longest_d=730,
+        soh=(0.35, 2.0),
+        resistance=(1.5, 1.3),
+        ln_i0=(1.0, 1.5),
+        heat_w=(2.0, 2.0),
+        thermal=0.4,
+        note="recombination rises as the separator dries; conductance falls before capacity",
+    ),
+    "corrosion": FailureLaw(
+        share=0.25,
+        shortest_d=365,
+        longest_d=1095,
+        soh=(0.25, 1.0),
+        resistance=(0.8, 2.0),
+        note="grid or strap; ends open under load",
+    ),
+    "sulfation": FailureLaw(
+        share=0.22,
+        shortest_d=90,
+        longest_d=365,
+        soh=(0.45, 1.0),
+        resistance=(0.5, 1.0),
+        ln_i0=(-0.7, 1.0),
+        acceptance=4.0,
+        note="capacity lower before conductance",
+    ),
+    "internal_short": FailureLaw(
+        share=0.28,
+        shortest_d=14,
+        longest_d=56,
+        soh=(0.15, 1.0),
+        heat_w=(2.5, 3.0),
+        cells=(0.15, 3.0),
+        leak=(0.15, 3.0),
+        note="soft, then a dead cell",
+    ),
+    "thermal_runaway": FailureLaw(
+        share=0.0,
+        shortest_d=60,
+        longest_d=180,
+        soh=(0.2, 1.0),
+        resistance=(0.6, 1.0),
+        thermal=0.3,
+        note="precursor of a whole string; the rest emerges from heat balance",
+    ),
+}
+"""The five failure modes; precursors differ by design, so that they can be told apart."""
+
+SHORT_RESISTANCE = (-0.05, 0.10)
+"""Change of resistance of an internally shorted jar at the end, drawn between (ASSUMED)."""
 
 # Sensors
 JAR_VOLTAGE_NOISE = Parameter(0.002, "V", _ROBOTINA)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetgen import rng
-from fleetgen.elementary import exponential, total
+from fleetgen.elementary import exponential, logarithm, total
 from fleetgen.jit import kernel
-from fleetgen.model import ageing, params, room, thermal
+from fleetgen.model import ageing, electrical, params, room, thermal
 from fleetgen.rng import Stream
 from fleetgen.spec import (
     DEFAULT_SCENARIO,
@@ -41,7 +41,8 @@ class Population:
     `profile` indexes the scenario's profiles; `loss` is capacity lost so far in fractions of rated;
     `acceptance_uohm` is the resistance read in the acceptance test, with its instrument error;
     `ln_i0` the settled float constant and `ln_i0_unit` the unit deviation that fades with age;
-    `rise_k` the jar's mean excess over the room on float.
+    `rise_k` the jar's mean excess over the room on float, `climate_factor` its rate of ageing at
+    the location's annual mean over that at the reference condition.
     """
 
     profile: NDArray[np.int64]
@@ -58,7 +59,8 @@ class Population:
     cabinet_rise_k: Floats
     rise_k: Floats
     thermal_k_per_w: Floats
-    time_constant_s: Floats
+    heat_j_per_k: Floats
+    climate_factor: Floats
     serial_number: tuple[str, ...]
     installed: tuple[date, ...]
     manufactured: tuple[date, ...]
@@ -125,7 +127,7 @@ def populate(
     rise = own_rise / (1.0 - params.NEIGHBOUR_SHARE.value)
 
     offset = params.FLOAT_SPREAD_STRING.value * rng.normal(ks, 1)
-    ln_reference = -7.600902459542082  # ln(0.5e-3)
+    ln_reference = float(logarithm(params.FLOAT_CURRENT.value))
     ln_unit = normals(4)
     ln_i0 = ln_reference + offset + params.FLOAT_SPREAD_JAR.value * ln_unit
 
@@ -172,7 +174,8 @@ def populate(
         cabinet_rise_k=cabinet_rise,
         rise_k=rise,
         thermal_k_per_w=k_per_w,
-        time_constant_s=k_per_w * model.mass_kg * params.HEAT_CAPACITY.value,
+        heat_j_per_k=np.full(jars, model.mass_kg * params.HEAT_CAPACITY.value),
+        climate_factor=factor,
         serial_number=tuple(
             f"{model.model_id}-{day:%y%m}-{int(rng.bits(k[0], k[1], 8)) % 10**6:06d}"
             for day, k in zip(manufactured, kj, strict=True)
@@ -187,20 +190,14 @@ def _climatological_factor(location: Location, seed: int, rise_k: Floats, ln_i0:
     annual = total(location.climate.mean_c) / 12.0
     target = room.target_c(location, seed)
     room_c = float(room.daily_mean_c(target, np.array([annual]))[0])
-    ones, zeros = np.ones(len(rise_k)), np.zeros(len(rise_k))
-    out = np.empty((2, len(rise_k)))
-    ageing.walk(
-        np.array([room_c]),
-        location.temperature_compensated,
-        rise_k,
-        ln_i0,
-        ones,
-        ones,
-        ones,
-        zeros,
-        out,
-    )
-    factor: Floats = out[1] * DAYS_PER_YEAR
+    jars = len(rise_k)
+    mean_rise, mean_ln = total(rise_k.tolist()) / jars, total(ln_i0.tolist()) / jars
+    set_v = electrical.float_set_cell_v(room_c + mean_rise, location.temperature_compensated)
+    factor = np.empty(jars)
+    for j in range(jars):
+        jar_c = room_c + rise_k[j]
+        excess_v = ageing.float_excess_cell_v(set_v, ln_i0[j], mean_ln, rise_k[j], mean_rise, jar_c)
+        factor[j] = ageing.arrhenius_factor(jar_c) * ageing.overvoltage_factor(excess_v)
     return factor
 
 
@@ -226,10 +223,13 @@ def float_constants(
 
 @kernel
 def resistance_growth(
-    resistance_per_loss: Floats, loss: Floats, wander: Floats, out: Floats
+    resistance_per_loss: Floats, loss: Floats, failed: Floats, wander: Floats, out: Floats
 ) -> None:
-    """Resistance over new at midnights into `out`, (midnight, jar): 1 + kappa L, and a wander."""
+    """Resistance over new at midnights into `out`, (midnight, jar).
+
+    1 + kappa L, what a failure mode adds (whose loss is not counted again), and a wander.
+    """
     for d in range(out.shape[0]):
         for j in range(out.shape[1]):
-            grown = 1.0 + resistance_per_loss[j] * loss[d, j]
+            grown = 1.0 + resistance_per_loss[j] * loss[d, j] + failed[d, j]
             out[d, j] = grown * exponential(_RESISTANCE_WANDER * wander[d, j])

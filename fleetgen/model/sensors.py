@@ -187,6 +187,19 @@ def within(starts_s: Ints, ends_s: Ints, first_s: int, step_s: int, out: NDArray
 
 
 @kernel
+def overlay(
+    starts_s: Ints, ends_s: Ints, codes: Ints, first_s: int, step_s: int, out: NDArray[np.uint8]
+) -> None:
+    """Raise `out` to the code of each interval [start, end) at the instants that lie in it."""
+    n = out.size
+    for i in range(starts_s.size):
+        low = max(0, (starts_s[i] - first_s + step_s - 1) // step_s)
+        high = min(n, (ends_s[i] - first_s + step_s - 1) // step_s)
+        for m in range(low, high):
+            out[m] = max(out[m], codes[i])
+
+
+@kernel
 def interpolated(
     edges: Floats, edge_s: int, start_s: int, first_s: int, step_s: int, out: Floats
 ) -> None:

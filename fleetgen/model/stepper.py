@@ -1,13 +1,15 @@
 """The loop that couples the laws: one system over a day of its physical grid.
 
 Two passes share it. `walk_day` advances all strings of a system, decides modes and writes the
-**trace**: the rows of the grid with mode, step and what drives the strings. `replay_day` takes one
-string through the same rows from its checkpoint and keeps what there is to sample. Both call
-`_evaluate` and `_advance`, so a replayed day ends bit for bit in the next day's checkpoint.
+**trace**: the rows of the grid with step, the mode of each string, and what drives the strings.
+`replay_day` takes one string through the same rows from its checkpoint and keeps what there is to
+sample. Both call `_evaluate` and `_advance`, so a replayed day ends bit for bit in the next day's
+checkpoint.
 
 The grid has a row at each local midnight and every 300 s on float; it is refined to 1, 5 and 10 s
-in discharge and to 60 s in recharge, whatever the sampling. Each day closes with a row of zero
-length, and so does each mode before a change: nothing is interpolated across an edge.
+in discharge (30 s in a capacity test) and to 60 s in recharge, whatever the sampling. Each day
+closes with a row of zero length, and so does whatever ends in a step: nothing is interpolated
+across an edge.
 """
 
 from __future__ import annotations
@@ -35,13 +37,17 @@ SLOTS = DAY_S // SLOT_S
 MOST_ROWS = 30_000
 """Rows that one day can have at most: beyond it the walk stops with an error."""
 
-# Columns of a string's state: (3 x jar) temperature, removed charge, held reading; then these.
-DEPLETING, DRAWN, THROUGHPUT, CYCLES, FULL, LAST_END, REST, MODE = range(8)
-STRING_STATES = 8
+STEPS_S = (300, 60, 30, 10, 5, 1)
+"""Steps of which the decays of temperature lie ready."""
 
-# Entries of the bus state.
-CONTROL_C, BOOST_SINCE, CUT_UNTIL, LOW_FOR_S = range(4)
-BUS_STATES = 4
+# Columns of a string's state: (3 x jar) temperature, removed charge, held reading; then these.
+DEPLETING, DRAWN, FULL, LAST_END, REST, MODE = range(6)
+STRING_STATES = 6
+
+# Entries of the bus state: two, then three for each string.
+CONTROL_C, BOOST_SINCE = range(2)
+CUT_UNTIL, LOW_FOR_S, TESTED_UNTIL = range(2, 5)
+BUS_STATES, BUS_STATES_PER_STRING = 2, 3
 NEVER = -1.0
 
 OK, TOO_HOT, TOO_MANY_ROWS = range(3)
@@ -56,7 +62,7 @@ _BOOST_DEFICIT = params.BOOST_DEFICIT.value
 _BOOST_END = params.BOOST_END.value
 _BOOST_LIMIT_S = params.BOOST_LIMIT.value
 _CELL_CUTOFF = params.STRING_CUTOFF.value
-_JAR_CUTOFF_CELL = params.JAR_CUTOFF.value / 6.0
+_JAR_CUTOFF_V = params.JAR_CUTOFF.value
 _CUT_DELAY_S = params.CUTOFF_DELAY.value
 _REST_S = params.RESISTANCE_REST.value
 _READING_NOISE = params.RESISTANCE_NOISE.value
@@ -64,6 +70,15 @@ _CABLE_OHM = params.CABLE_RESISTANCE.value
 _NEAR_CUTOFF_V = 0.25
 _NEWTON_TURNS = 12
 _HOTTEST_C = params.JAR_TEMPERATURE_LIMIT.value
+_TEST_RATE = params.TEST_RATE.value
+_TEST_LIMIT_S = params.TEST_LIMIT.value * 3600.0
+_OPEN_V = params.OPEN_JAR_V.value
+_TRIP_C = params.TRIP_TEMPERATURE.value
+_TRIP_RISE_K = params.TRIP_RISE.value
+_TRIP_RATE = params.TRIP_CURRENT.value
+_TRIP_DELAY_S = params.TRIP_DELAY.value
+_TRIP_ROOM_S = params.TRIP_ROOM_TIME.value
+_OVERHEATED_S = 86_400.0
 
 
 class SystemConstants(NamedTuple):
@@ -73,22 +88,33 @@ class SystemConstants(NamedTuple):
     rated_ah: Floats
     family: Floats  # (string, 5)
     cabinet_rise_k: Floats  # (string, jar)
-    thermal_k_per_w: Floats  # (string, jar)
-    time_constant_s: Floats  # (string, jar)
-    slot_decay: Floats  # (string, jar): exp(-300 s / RC)
-    recharge_decay: Floats  # (string, jar): exp(-60 s / RC)
     new_mohm: Floats  # (string, jar)
     reading_offset_s: Ints
     reading_gain: Floats  # (string, jar)
+    reading_noise: float  # 1, or 0 for ideal instruments
     reading_key: NDArray[np.uint64]  # (string, jar, 2)
+    dead_cell_s: Ints  # (string, jar): instant of a hard short
+    open_s: Ints  # (string, jar): from then on open under load
 
 
 class DayConstants(NamedTuple):
-    """Slow quantities at the two midnights of a day, (string, 2, jar), linear between them."""
+    """Slow quantities of a day.
+
+    The first six at its two midnights, (string, 2, jar), linear between them; heat [W], thermal
+    resistance [K/W] and heat capacity [J/K] of the day, (string, jar); decays of temperature over
+    each of `STEPS_S`, (string, step, jar).
+    """
 
     ln_i0: Floats
     soh: Floats
     growth: Floats
+    cells: Floats
+    leak: Floats
+    acceptance: Floats
+    heat_w: Floats
+    thermal_k_per_w: Floats
+    heat_j_per_k: Floats
+    decay: Floats
 
 
 class Inputs(NamedTuple):
@@ -103,6 +129,16 @@ class Inputs(NamedTuple):
     discharge_end_s: Ints
     equalize_start_s: Ints
     equalize_end_s: Ints
+    charger_start_s: Ints
+    charger_end_s: Ints
+    charger_v: Floats
+    test_string: Ints
+    test_start_s: Ints
+    offline_string: Ints
+    offline_start_s: Ints
+    offline_end_s: Ints
+    edge_s: Ints  # instants at which a row must begin
+    step_s: Ints  # those of them at which something jumps without a change of mode
 
 
 class Scratch(NamedTuple):
@@ -114,34 +150,26 @@ class Scratch(NamedTuple):
     ln_i0: Floats
     soh: Floats
     growth: Floats
+    cells: Floats
+    leak: Floats
+    acceptance: Floats
     decay: Floats
     work: Floats  # (3, jar)
 
 
-class SystemScratch(NamedTuple):
-    """`Scratch` of each string of a system, with a leading axis (string,)."""
-
-    jar_v: Floats
-    main_a: Floats
-    heat_w: Floats
-    ln_i0: Floats
-    soh: Floats
-    growth: Floats
-    decay: Floats
-    work: Floats
-
-
 class Trace(NamedTuple):
-    """Rows of the grid: instant, step [s] (0 closes), mode, and the bus set-point in charge [V]."""
+    """Rows of the grid: instant, step [s] (0 closes), the bus set-point in charge [V], and the mode
+    of each string (string, row).
+    """  # noqa: D205
 
     t_s: Ints
     dt_s: Ints
-    mode: Ints
     bus_v: Floats
+    mode: Ints
 
 
 class Row(NamedTuple):
-    """One row of a trace."""
+    """One row of a trace, as one string sees it."""
 
     t: int
     dt: int
@@ -159,19 +187,22 @@ class Replay(NamedTuple):
     current_a: Floats  # positive in charge
 
 
+_VECTORS = 10
+
+
 def scratch(jars: int) -> Scratch:
     """Fresh work space for a string of `jars`."""
-    return Scratch._make([*(np.zeros(jars) for _ in range(7)), np.zeros((3, jars))])
+    return Scratch._make([*(np.zeros(jars) for _ in range(_VECTORS)), np.zeros((3, jars))])
 
 
-def system_scratch(strings: int, jars: int) -> SystemScratch:
-    """Fresh work space for a system."""
-    flat = [np.zeros((strings, jars)) for _ in range(7)]
-    return SystemScratch._make([*flat, np.zeros((strings, 3, jars))])
+def system_scratch(strings: int, jars: int) -> Scratch:
+    """Fresh work space for a system: that of each string, with a leading axis (string,)."""
+    flat = [np.zeros((strings, jars)) for _ in range(_VECTORS)]
+    return Scratch._make([*flat, np.zeros((strings, 3, jars))])
 
 
 @kernel
-def _of(works: SystemScratch, s: int) -> Scratch:
+def _of(works: Scratch, s: int) -> Scratch:
     return Scratch(
         works.jar_v[s],
         works.main_a[s],
@@ -179,34 +210,43 @@ def _of(works: SystemScratch, s: int) -> Scratch:
         works.ln_i0[s],
         works.soh[s],
         works.growth[s],
+        works.cells[s],
+        works.leak[s],
+        works.acceptance[s],
         works.decay[s],
         works.work[s],
     )
 
 
 @kernel
-def _set_float(day: DayConstants, s: int, frac: float, work: Scratch) -> None:
-    for j in range(work.ln_i0.size):
-        work.ln_i0[j] = day.ln_i0[s, 0, j] + frac * (day.ln_i0[s, 1, j] - day.ln_i0[s, 0, j])
+def _between(knots: Floats, s: int, frac: float, out: Floats) -> None:
+    for j in range(out.size):
+        out[j] = knots[s, 0, j] + frac * (knots[s, 1, j] - knots[s, 0, j])
+
+
+@kernel
+def _set_float(
+    constants: SystemConstants, day: DayConstants, s: int, t: int, frac: float, work: Scratch
+) -> None:
+    _between(day.ln_i0, s, frac, work.ln_i0)
+    _between(day.cells, s, frac, work.cells)
+    for j in range(work.cells.size):
+        if t >= constants.dead_cell_s[s, j]:
+            work.cells[j] = constants.cells - 1.0
 
 
 @kernel
 def _set_age(day: DayConstants, s: int, frac: float, work: Scratch) -> None:
-    for j in range(work.ln_i0.size):
-        work.soh[j] = day.soh[s, 0, j] + frac * (day.soh[s, 1, j] - day.soh[s, 0, j])
-        work.growth[j] = day.growth[s, 0, j] + frac * (day.growth[s, 1, j] - day.growth[s, 0, j])
+    _between(day.soh, s, frac, work.soh)
+    _between(day.growth, s, frac, work.growth)
+    _between(day.leak, s, frac, work.leak)
+    _between(day.acceptance, s, frac, work.acceptance)
 
 
 @kernel
 def _fill(values: Floats, value: float) -> None:
     for i in range(values.size):  # compiles in a tenth of the time of a slice
         values[i] = value
-
-
-@kernel
-def _copy(values: Floats, table: Floats, column: int) -> None:
-    for i in range(values.size):
-        table[i, column] = values[i]
 
 
 @kernel
@@ -218,7 +258,6 @@ def _enter(state: Floats, jars: int, mode: int, t: int) -> None:
     if mode == DISCHARGE:
         state[3 * jars + REST] = t - state[3 * jars + LAST_END]
         state[3 * jars + DRAWN] = 0.0
-        state[3 * jars + CYCLES] += 1.0
         state[3 * jars + FULL] = 0.0
     if before == DISCHARGE:
         state[3 * jars + LAST_END] = t
@@ -230,8 +269,7 @@ def _evaluate(
     constants: SystemConstants,
     s: int,
     state: Floats,
-    mode: int,
-    bus_v: float,
+    row: Row,
     load_a: float,
     work: Scratch,
 ) -> float:
@@ -240,14 +278,14 @@ def _evaluate(
     temperature_c = state[:jars]
     removed_ah = state[jars : 2 * jars]
     rated_ah = constants.rated_ah[s]
-    if mode >= DISCHARGE:
-        depleting = max(load_a, state[3 * jars + DEPLETING]) if mode == DISCHARGE else 0.0
+    if row.mode >= DISCHARGE:
+        depleting = max(load_a, state[3 * jars + DEPLETING]) if row.mode == DISCHARGE else 0.0
         electrical.discharge_voltages(
             load_a,
             depleting,
             state[3 * jars + DRAWN],
             state[3 * jars + REST],
-            constants.cells,
+            work.cells,
             rated_ah,
             constants.family[s],
             removed_ah,
@@ -256,20 +294,26 @@ def _evaluate(
             temperature_c,
             work.jar_v,
         )
+        if row.mode == IDLE:
+            for j in range(jars):
+                if row.t >= constants.open_s[s, j]:
+                    work.jar_v[j] = _OPEN_V
         return load_a
     if state[3 * jars + FULL] > 0.0:
         return electrical.float_voltages(
-            bus_v, constants.cells, rated_ah, work.ln_i0, temperature_c, work.jar_v
+            row.bus_v, work.cells, rated_ah, work.ln_i0, temperature_c, work.jar_v
         )
     return electrical.recharge_voltages(
-        bus_v,
-        constants.cells,
+        row.bus_v,
+        work.cells,
         rated_ah,
         constants.family[s],
         work.ln_i0,
         removed_ah,
+        work.leak,
         work.soh,
         work.growth,
+        work.acceptance,
         temperature_c,
         work.work,
         work.jar_v,
@@ -288,8 +332,9 @@ def _read_resistance(
         soh = day.soh[s, 0, j] + frac * (day.soh[s, 1, j] - day.soh[s, 0, j])
         soc = electrical.state_of_charge(state[jars + j], constants.rated_ah[s] * soh)
         true = electrical.resistance_ohmic_mohm(constants.new_mohm[s, j], growth, state[j], soc)
-        noise = 1.0 + _READING_NOISE * rng.normal(constants.reading_key[s, j], t)
-        state[2 * jars + j] = np.floor(true * constants.reading_gain[s, j] * noise * 1000.0 + 0.5)
+        noise = _READING_NOISE * rng.normal(constants.reading_key[s, j], t)
+        seen = true * constants.reading_gain[s, j] * (1.0 + constants.reading_noise * noise)
+        state[2 * jars + j] = np.floor(seen * 1000.0 + 0.5)
 
 
 @kernel
@@ -301,26 +346,38 @@ def _discharged(
     hours = row.dt / 3600.0
     for j in range(jars):
         acid = electrical.acid_fraction(state[jars + j], constants.rated_ah[s] * work.soh[j])
-        open_v = constants.cells * electrical.open_circuit_cell_v(acid, state[j])
+        open_v = work.cells[j] * electrical.open_circuit_cell_v(acid, state[j])
         work.heat_w[j] = thermal.discharge_heat_w(
-            current_a, work.jar_v[j], open_v, state[j], constants.cells
+            current_a, work.jar_v[j], open_v, state[j], work.cells[j]
         )
         state[jars + j] += current_a * hours
     state[3 * jars + DRAWN] += current_a * hours
-    state[3 * jars + THROUGHPUT] += current_a * hours
 
 
 @kernel
-def _floated(state: Floats, row: Row, current_a: float, work: Scratch) -> None:
-    """Heat of a full string on float into `work`; what was left to charge returns."""
+def _floated(
+    constants: SystemConstants,
+    day: DayConstants,
+    s: int,
+    state: Floats,
+    row: Row,
+    current_a: float,
+    work: Scratch,
+) -> None:
+    """Heat of a full string on float into `work`; what was left to charge returns.
+
+    A soft short keeps its jar from ever being full.
+    """
     jars = work.jar_v.size
     finish = -1.0
     for j in range(jars):
         work.heat_w[j] = current_a * work.jar_v[j]
-        if state[jars + j] > 0.0:
+        leak = day.leak[s, 0, j]
+        if state[jars + j] > 0.0 or leak > 0.0:
             if finish < 0.0:
                 finish = exponential(-row.dt / _FINISHING_S)
-            state[jars + j] *= finish
+            floor_ah = leak * constants.rated_ah[s] * day.soh[s, 0, j]
+            state[jars + j] = floor_ah + (state[jars + j] - floor_ah) * finish
             if state[jars + j] < 1e-6:
                 state[jars + j] = 0.0
 
@@ -338,15 +395,30 @@ def _recharged(
     charge_ah = _EFFICIENCY * row.dt / 3600.0
     charged = True
     for j in range(jars):
-        open_v = constants.cells * work.work[0, j]
+        full_ah = constants.rated_ah[s] * work.soh[j]
+        open_v = work.cells[j] * work.work[0, j]
         work.heat_w[j] = thermal.charge_heat_w(
-            current_a, work.main_a[j], work.jar_v[j], open_v, state[j], constants.cells
+            current_a, work.main_a[j], work.jar_v[j], open_v, state[j], work.cells[j]
         )
-        state[jars + j] = max(0.0, state[jars + j] - work.main_a[j] * charge_ah)
-        soc = electrical.state_of_charge(state[jars + j], constants.rated_ah[s] * work.soh[j])
+        floor_ah = work.leak[j] * full_ah
+        state[jars + j] = max(floor_ah, state[jars + j] - work.main_a[j] * charge_ah)
+        soc = electrical.state_of_charge(state[jars + j] - floor_ah, full_ah)
         charged = charged and soc > _FULL_SOC and work.main_a[j] < current_a
     if charged:
         state[3 * jars + FULL] = 1.0
+
+
+@kernel
+def _decay(day: DayConstants, s: int, dt: int, work: Scratch) -> Floats:
+    """Decay of each jar's temperature over a step: from the day's table, else into `work`."""
+    for n in range(6):
+        if dt == STEPS_S[n]:
+            ready: Floats = day.decay[s, n]
+            return ready
+    for j in range(work.decay.size):
+        time_s = day.thermal_k_per_w[s, j] * day.heat_j_per_k[s, j]
+        work.decay[j] = exponential(-dt / time_s)
+    return work.decay
 
 
 @kernel
@@ -376,46 +448,32 @@ def _advance(
     elif row.mode == IDLE:
         _fill(work.heat_w, 0.0)
     elif state[book + FULL] > 0.0:
-        _floated(state, row, current_a, work)
+        _floated(constants, day, s, state, row, current_a, work)
     else:
         _recharged(constants, s, state, row, current_a, work)
+    for j in range(jars):
+        work.heat_w[j] += day.heat_w[s, j]
     depleting = max(state[book + DEPLETING], current_a if row.mode == DISCHARGE else 0.0)
     if depleting > 0.0:
         depleting *= exponential(-row.dt / _DEPLETION_S)
         state[book + DEPLETING] = depleting if depleting > 1e-3 else 0.0
-    if row.dt == SLOT_S:
-        decay = constants.slot_decay[s]
-    elif row.dt == RECHARGE_STEP_S:
-        decay = constants.recharge_decay[s]
-    else:
-        decay = work.decay
-        for j in range(jars):
-            decay[j] = exponential(-row.dt / constants.time_constant_s[s, j])
     thermal.warm(
         state[:jars],
         room_c,
         constants.cabinet_rise_k[s],
-        constants.thermal_k_per_w[s],
-        decay,
+        day.thermal_k_per_w[s],
+        _decay(day, s, row.dt, work),
         work.heat_w,
         work.work[1],
     )
 
 
 @kernel
-def _discharge_step_s(since_s: int, margin_v: float) -> int:
-    """Step in discharge: 1 s in the first minute and near the cut-off, 5 s to ten minutes, 10 s."""
+def _discharge_step_s(since_s: int, margin_v: float, long_s: int) -> int:
+    """Step in discharge: 1 s in the first minute and near the cut-off, 5 s to ten minutes."""
     if since_s < 60 or margin_v < _NEAR_CUTOFF_V:
         return 1
-    return 5 if since_s < 600 else 10
-
-
-@kernel
-def _next_edge(t: int, times: Ints, limit: int) -> int:
-    for edge in times:
-        if t < edge < limit:
-            limit = edge
-    return limit
+    return 5 if since_s < 600 else long_s
 
 
 @kernel
@@ -435,9 +493,9 @@ def _outage(t: int, x: Inputs) -> int:
 
 
 @kernel
-def _mode_at(t: int, bus: Floats, x: Inputs) -> int:
+def _bus_mode(t: int, bus: Floats, x: Inputs) -> int:
     if _outage(t, x) >= 0:
-        return IDLE if t < bus[CUT_UNTIL] else DISCHARGE
+        return DISCHARGE
     if bus[BOOST_SINCE] != NEVER:
         return BOOST
     for i in range(x.equalize_start_s.size):
@@ -447,15 +505,53 @@ def _mode_at(t: int, bus: Floats, x: Inputs) -> int:
 
 
 @kernel
-def _bus_v(mode: int, offset: int, constants: SystemConstants, bus: Floats, x: Inputs) -> float:
-    """Set-point of the charger [V]; 0 in modes without it."""
-    if mode >= DISCHARGE:
+def _entry(s: int, which: int) -> int:
+    """Place of an entry of string `s` in the bus state."""
+    return which + BUS_STATES_PER_STRING * s
+
+
+@kernel
+def _tested(t: int, s: int, bus: Floats, x: Inputs) -> bool:
+    """Whether the capacity test of string `s` runs at `t`."""
+    for i in range(x.test_string.size):
+        if x.test_string[i] == s and x.test_start_s[i] <= t < x.test_start_s[i] + _TEST_LIMIT_S:
+            return bool(t >= bus[_entry(s, TESTED_UNTIL)])
+    return False
+
+
+@kernel
+def _string_mode(
+    t: int, s: int, bus_mode: int, constants: SystemConstants, bus: Floats, x: Inputs
+) -> int:
+    """Mode of one string: that of the bus, unless it is cut off, open or under test."""
+    if t < bus[_entry(s, CUT_UNTIL)]:
+        return IDLE
+    for i in range(x.offline_string.size):
+        if x.offline_string[i] == s and x.offline_start_s[i] <= t < x.offline_end_s[i]:
+            return IDLE
+    testing = bus_mode != DISCHARGE and _tested(t, s, bus, x)
+    if bus_mode == DISCHARGE or testing:
+        for j in range(constants.open_s.shape[1]):
+            if t >= constants.open_s[s, j]:
+                return IDLE
+        return DISCHARGE
+    return bus_mode
+
+
+@kernel
+def _bus_v(
+    t: int, bus_mode: int, constants: SystemConstants, jars: int, bus: Floats, x: Inputs
+) -> float:
+    """Set-point of the charger [V]; 0 without it."""
+    if bus_mode >= DISCHARGE:
         return 0.0
     cell_v = _BOOST_SET
-    if mode == FLOAT:
+    if bus_mode == FLOAT:
         cell_v = electrical.float_set_cell_v(bus[CONTROL_C], x.compensated)
-    jars = constants.new_mohm.shape[1]
-    return float(cell_v * constants.cells * jars * (1.0 + _at(x.regulation, offset)))
+        for i in range(x.charger_start_s.size):
+            if x.charger_start_s[i] <= t < x.charger_end_s[i]:
+                cell_v += x.charger_v[i]
+    return float(cell_v * constants.cells * jars * (1.0 + _at(x.regulation, t - x.midnight_s)))
 
 
 @kernel
@@ -473,10 +569,10 @@ def _deficit(constants: SystemConstants, states: Floats) -> float:
 
 @kernel
 def _loaded_v(
-    constants: SystemConstants, s: int, state: Floats, current_a: float, work: Scratch
+    constants: SystemConstants, s: int, state: Floats, t: int, current_a: float, work: Scratch
 ) -> float:
     """Voltage of string `s` at its terminals on the bus when it carries `current_a`."""
-    _evaluate(constants, s, state, int(DISCHARGE), 0.0, current_a, work)
+    _evaluate(constants, s, state, Row(t, 0, int(DISCHARGE), 0.0), current_a, work)
     total = -_CABLE_OHM * current_a
     for j in range(work.jar_v.size):
         total += work.jar_v[j]
@@ -487,33 +583,47 @@ def _loaded_v(
 def _share_load(
     constants: SystemConstants,
     states: Floats,
+    t: int,
     power_w: float,
+    modes: Ints,
     load_a: Floats,
-    works: SystemScratch,
+    works: Scratch,
 ) -> bool:
-    """Currents of the strings that carry `power_w`, into `load_a`; False when they cannot.
+    """Currents of discharging strings that carry `power_w`, into `load_a`; False if they cannot.
 
     Newton's method on the strings' voltages with their secant slopes, damped after a few rounds:
     near the knee a string's voltage falls much faster with its current than its resistance says.
     """
     strings = load_a.size
-    source_v = np.empty(strings)
-    slope_ohm = np.empty(strings)
-    found_a = np.empty(strings)
+    active = np.empty(strings, np.int64)
+    n = 0
+    for s in range(strings):
+        if modes[s] == DISCHARGE:
+            active[n] = s
+            n += 1
+        else:
+            load_a[s] = 0.0
+    if n == 0:
+        return True
+    source_v = np.empty(n)
+    slope_ohm = np.empty(n)
+    found_a = np.empty(n)
     for turn in range(_NEWTON_TURNS):
-        for s in range(strings):
+        for i in range(n):
+            s = active[i]
             work = _of(works, s)
             more = 1.02 * load_a[s] + 0.01
-            v = _loaded_v(constants, s, states[s], load_a[s], work)
-            v_more = _loaded_v(constants, s, states[s], more, work)
-            slope_ohm[s] = (v - v_more) / (more - load_a[s])
-            source_v[s] = v + load_a[s] * slope_ohm[s]
+            v = _loaded_v(constants, s, states[s], t, load_a[s], work)
+            v_more = _loaded_v(constants, s, states[s], t, more, work)
+            slope_ohm[i] = (v - v_more) / (more - load_a[s])
+            source_v[i] = v + load_a[s] * slope_ohm[i]
         if electrical.shared_currents(power_w, source_v, slope_ohm, found_a) == 0.0:
             return False
         share = 1.0 if turn < 4 else 0.5
         change = 0.0
-        for s in range(strings):
-            step = share * (found_a[s] - load_a[s])
+        for i in range(n):
+            s = active[i]
+            step = share * (found_a[i] - load_a[s])
             load_a[s] += step
             change = max(change, abs(step) / constants.rated_ah[s])
         if change < 1e-6:
@@ -523,15 +633,23 @@ def _share_load(
 
 @kernel
 def _set_all(
-    day: DayConstants, states: Floats, frac: float, mode: int, works: SystemScratch
+    constants: SystemConstants,
+    day: DayConstants,
+    states: Floats,
+    t: int,
+    frac: float,
+    modes: Ints,
+    works: Scratch,
 ) -> bool:
-    """Slow quantities at `frac` of the day into the works; whether all strings are full."""
+    """Slow quantities at `frac` of the day into the works; whether no string is recharging."""
     book = 3 * works.jar_v.shape[1]
-    full = mode < DISCHARGE
+    full = True
     for s in range(states.shape[0]):
         work = _of(works, s)
-        _set_float(day, s, frac, work)
-        if states[s, book + FULL] == 0.0 or mode >= DISCHARGE:
+        _set_float(constants, day, s, t, frac, work)
+        if modes[s] >= DISCHARGE:
+            _set_age(day, s, frac, work)
+        elif states[s, book + FULL] == 0.0:
             _set_age(day, s, frac, work)
             full = False
     return full
@@ -543,34 +661,39 @@ def _advance_all(
     day: DayConstants,
     x: Inputs,
     states: Floats,
-    row: Row,
+    t: int,
+    dt: int,
+    bus_v: float,
+    modes: Ints,
     load_a: Floats,
-    works: SystemScratch,
+    works: Scratch,
+    bus: Floats,
     reached: Floats,
 ) -> int:
     """Advance all strings over a row; returns OK, or 1 + the index of a jar that is too hot.
 
-    `reached` takes the pilot jars' mean temperature, the largest current over C10 and the margin
-    of the lowest voltage over its cut-off [V per jar].
+    `reached` takes the pilot jars' mean temperature, the largest charging current over C10 and the
+    margin of the lowest voltage in discharge over its cut-off [V per jar].
     """
     strings = states.shape[0]
     jars = works.jar_v.shape[1]
     reached[0] = 0.0
     reached[1] = 0.0
     reached[2] = 1e9
-    offset = row.t - x.midnight_s
+    offset = t - x.midnight_s
     room_c = x.room_c[min(offset // SLOT_S, SLOTS - 1)]
     for s in range(strings):
         state = states[s]
         work = _of(works, s)
-        given = load_a[s] if row.mode == DISCHARGE else 0.0
-        current_a = _evaluate(constants, s, state, row.mode, row.bus_v, given, work)
-        reached[1] = max(reached[1], current_a / constants.rated_ah[s])
-        total = 0.0
-        for j in range(jars):
-            total += work.jar_v[j]
-            reached[2] = min(reached[2], work.jar_v[j] - _JAR_CUTOFF_CELL * constants.cells)
-        reached[2] = min(reached[2], total / jars - _CELL_CUTOFF * constants.cells)
+        row = Row(t, dt, modes[s], bus_v)
+        given = load_a[s] if modes[s] == DISCHARGE else 0.0
+        current_a = _evaluate(constants, s, state, row, given, work)
+        if modes[s] < DISCHARGE:
+            reached[1] = max(reached[1], current_a / constants.rated_ah[s])
+        elif modes[s] == DISCHARGE:
+            margin = _margin_v(constants, work)
+            reached[2] = min(reached[2], margin)
+            _watch(s, t, dt, margin, bus, x)
         _advance(
             constants, day, s, state, row, offset / DAY_S, current_a, room_c, x.midnight_s, work
         )
@@ -578,45 +701,103 @@ def _advance_all(
         for j in range(jars):
             if not state[j] < _HOTTEST_C:
                 return int(1 + s * jars + j)
+            if state[j] > _TRIP_C and modes[s] < DISCHARGE:
+                bus[_entry(s, CUT_UNTIL)] = t + dt + _OVERHEATED_S
     return OK
 
 
 @kernel
-def _row_end(t: int, since: int, mode: int, full: bool, margin_v: float, x: Inputs) -> int:
+def _margin_v(constants: SystemConstants, work: Scratch) -> float:
+    """Margin of a string's lowest voltage over its cut-off [V per jar]."""
+    jars = work.jar_v.size
+    total = 0.0
+    margin = 1e9
+    for j in range(jars):
+        total += work.jar_v[j]
+        margin = min(margin, work.jar_v[j] - _JAR_CUTOFF_V)
+    return min(margin, total / jars - _CELL_CUTOFF * constants.cells)
+
+
+@kernel
+def _watch(s: int, t: int, dt: int, margin_v: float, bus: Floats, x: Inputs) -> None:
+    """Cut a string off, or end its test, when it has been below its cut-off for ten seconds."""
+    low = _entry(s, LOW_FOR_S)
+    bus[low] = bus[low] + dt if margin_v <= 0.0 else 0.0
+    if bus[low] < _CUT_DELAY_S:
+        return
+    bus[low] = 0.0
+    outage = _outage(t, x)
+    if outage >= 0:
+        bus[_entry(s, CUT_UNTIL)] = x.discharge_end_s[outage]
+    else:
+        bus[_entry(s, TESTED_UNTIL)] = t + _TEST_LIMIT_S
+
+
+@kernel
+def _row_end(
+    t: int, since: int, bus_mode: int, loaded: bool, full: bool, margin_v: float, x: Inputs
+) -> int:
     """Where the row of the grid that begins at `t` ends [s]."""
     offset = t - x.midnight_s
     limit = x.midnight_s + (offset // SLOT_S + 1) * SLOT_S
-    limit = _next_edge(t, x.discharge_start_s, limit)
-    limit = _next_edge(t, x.discharge_end_s, limit)
-    limit = _next_edge(t, x.equalize_start_s, limit)
-    limit = _next_edge(t, x.equalize_end_s, limit)
-    if mode == DISCHARGE:
-        return min(limit, t + _discharge_step_s(t - since, margin_v))
-    if mode != IDLE and not full:
+    for edge in x.edge_s:
+        if t < edge < limit:
+            limit = edge
+    if loaded:
+        long_s = 10 if bus_mode == DISCHARGE else 30
+        return min(limit, t + _discharge_step_s(t - since, margin_v, long_s))
+    if not full:
         return min(limit, x.midnight_s + (offset // RECHARGE_STEP_S + 1) * RECHARGE_STEP_S)
     return limit
 
 
 @kernel
-def _settle(mode: int, row: Row, reached: Floats, bus: Floats, x: Inputs) -> None:
-    """Keep the bus's books after a row: control temperature, cut-off, end of boost."""
-    bus[CONTROL_C] += (reached[0] - bus[CONTROL_C]) * (1.0 - exponential(-row.dt / _CONTROL_S))
-    if mode == DISCHARGE:
-        bus[LOW_FOR_S] = bus[LOW_FOR_S] + row.dt if reached[2] <= 0.0 else 0.0
-        if bus[LOW_FOR_S] >= _CUT_DELAY_S:
-            bus[CUT_UNTIL] = x.discharge_end_s[_outage(row.t, x)]
-    elif mode == BOOST:
-        spent = row.t + row.dt - bus[BOOST_SINCE] >= _BOOST_LIMIT_S
+def _is_one_of(t: int, times: Ints) -> bool:
+    for each in times:  # noqa: SIM110 (compiled)
+        if each == t:
+            return True
+    return False
+
+
+@kernel
+def _settle(t: int, dt: int, bus_mode: int, reached: Floats, bus: Floats) -> None:
+    """Keep the bus's books after a row: control temperature, end of boost."""
+    bus[CONTROL_C] += (reached[0] - bus[CONTROL_C]) * (1.0 - exponential(-dt / _CONTROL_S))
+    if bus_mode == BOOST:
+        spent = t + dt - bus[BOOST_SINCE] >= _BOOST_LIMIT_S
         if reached[1] < _BOOST_END or spent:
             bus[BOOST_SINCE] = NEVER
 
 
 @kernel
-def _record(trace: Trace, rows: int, row: Row) -> None:
-    trace.t_s[rows] = row.t
-    trace.dt_s[rows] = row.dt
-    trace.mode[rows] = row.mode
-    trace.bus_v[rows] = row.bus_v
+def _set_modes(
+    t: int, bus_mode: int, constants: SystemConstants, bus: Floats, x: Inputs, modes: Ints
+) -> None:
+    for s in range(modes.size):
+        modes[s] = _string_mode(t, s, bus_mode, constants, bus, x)
+
+
+@kernel
+def _record(
+    trace: Trace,
+    rows: int,
+    t: int,
+    dt: int,
+    bus_v: float,
+    modes: Ints,
+    load_a: Floats,
+    currents: Floats,
+    loads: Ints,
+) -> None:
+    """Write a row, and the currents of the strings that discharge."""
+    trace.t_s[rows] = t
+    trace.dt_s[rows] = dt
+    trace.bus_v[rows] = bus_v
+    for s in range(modes.size):
+        trace.mode[s, rows] = modes[s]
+        if modes[s] == DISCHARGE:
+            currents[s, loads[s]] = load_a[s]
+            loads[s] += 1
 
 
 @kernel
@@ -626,74 +807,94 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
     x: Inputs,
     states: Floats,
     bus: Floats,
-    works: SystemScratch,
+    works: Scratch,
     trace: Trace,
     currents: Floats,
+    loads: Ints,
 ) -> tuple[int, int, int]:
-    """Advance a whole system by one day; returns (status, rows, discharge rows).
+    """Advance a whole system by one day; returns (status, rows, instant).
 
-    `states` (string, 3 jar + 8) and `bus` (4,) are advanced in place; the trace and the discharge
-    currents (string, row) are filled from their start. When a jar is too hot the status is
-    TOO_HOT, with the jar's index (over all strings) and the instant.
+    `states` (string, 3 jar + 6) and `bus` (2 + 3 string,) are advanced in place; the trace and the
+    discharge currents (string, row), of which `loads` counts those of each string, are filled from
+    their start. When a jar is too hot the status is TOO_HOT, and in place of the rows stands the
+    jar's index over all strings.
     """
     strings = states.shape[0]
     jars = works.jar_v.shape[1]
     book = 3 * jars
     t = x.midnight_s
     rows = 0
-    loads = 0
     load_a = np.zeros(strings)
     reached = np.zeros(3)
     reached[2] = 1e9
-    before = int(states[0, book + MODE])
-    entered = t - 1  # when the mode began, if on this day
+    before = np.empty(strings, np.int64)
+    modes = np.empty(strings, np.int64)
+    for s in range(strings):
+        before[s] = int(states[s, book + MODE])
+        loads[s] = 0
+    bus_before = _bus_mode(t - 1, bus, x)
+    entered = t - 1  # when the modes began, if on this day
     since = t - 3600  # a discharge from the day before goes on at the long step
     while rows + 2 < trace.t_s.size:
         offset = t - x.midnight_s
-        mode = before if offset == DAY_S else _mode_at(t, bus, x)
-        if mode < DISCHARGE <= before:
+        bus_mode = _bus_mode(t, bus, x)
+        _set_modes(t, bus_mode, constants, bus, x, modes)
+        returned = False
+        changed = bus_mode != bus_before
+        for s in range(strings):
+            returned = returned or (before[s] == DISCHARGE and modes[s] < DISCHARGE)
+            changed = changed or before[s] != modes[s]
+        if returned and bus_mode != DISCHARGE:
             bus[BOOST_SINCE] = t if _deficit(constants, states) > _BOOST_DEFICIT else NEVER
-            mode = _mode_at(t, bus, x)
+            bus_mode = _bus_mode(t, bus, x)
+            _set_modes(t, bus_mode, constants, bus, x, modes)
         begun = offset > 0 or entered == t
-        if offset == DAY_S or (mode != before and begun):  # close what ends here
-            _record(trace, rows, Row(t, 0, before, _bus_v(before, offset, constants, bus, x)))
+        if offset == DAY_S or ((changed or _is_one_of(t, x.step_s)) and begun):
+            last_v = _bus_v(t - 1, bus_before, constants, jars, bus, x)
+            _record(trace, rows, t, 0, last_v, before, load_a, currents, loads)
             rows += 1
-            if before == DISCHARGE:
-                _copy(load_a, currents, loads)
-                loads += 1
             if offset == DAY_S:
-                return OK, rows, loads
-        if mode == DISCHARGE and (mode != before or offset == 0):
-            _fill(load_a, _at(x.load_w, offset) / strings / (2.0 * constants.cells * jars))
-        if mode != before:
-            if mode == DISCHARGE:
-                since = t
-                bus[LOW_FOR_S] = 0.0
+                return OK, rows, t
+        loaded = False
+        for s in range(strings):
+            loaded = loaded or modes[s] == DISCHARGE
+            if modes[s] == DISCHARGE and (before[s] != DISCHARGE or offset == 0):
+                load_a[s] = _at(x.load_w, offset) / strings / (2.0 * constants.cells * jars)
+                if before[s] != DISCHARGE:
+                    since = t
+                    reached[2] = 1e9
+                    bus[_entry(s, LOW_FOR_S)] = 0.0
+            if bus_mode != DISCHARGE:
+                load_a[s] = _TEST_RATE * constants.rated_ah[s] if modes[s] == DISCHARGE else 0.0
+            _enter(states[s], jars, modes[s], t)
+        if changed:
+            if bus_mode == DISCHARGE:
                 bus[BOOST_SINCE] = NEVER
             for s in range(strings):
-                _enter(states[s], jars, mode, t)
-            before = mode
+                before[s] = modes[s]
+            bus_before = bus_mode
             entered = t
-        full = _set_all(day, states, offset / DAY_S, mode, works)
-        if mode == DISCHARGE and not _share_load(
-            constants, states, _at(x.load_w, offset), load_a, works
+        full = _set_all(constants, day, states, t, offset / DAY_S, modes, works)
+        power_w = _at(x.load_w, offset)
+        if bus_mode == DISCHARGE and not _share_load(
+            constants, states, t, power_w, modes, load_a, works
         ):
-            bus[CUT_UNTIL] = x.discharge_end_s[_outage(t, x)]
+            for s in range(strings):
+                bus[_entry(s, CUT_UNTIL)] = x.discharge_end_s[_outage(t, x)]
             _fill(load_a, 0.0)
             continue
-        dt = _row_end(t, since, mode, full, reached[2], x) - t
-        row = Row(t, dt, mode, _bus_v(mode, offset, constants, bus, x))
-        _record(trace, rows, row)
+        dt = _row_end(t, since, bus_mode, loaded, full, reached[2], x) - t
+        bus_v = _bus_v(t, bus_mode, constants, jars, bus, x)
+        _record(trace, rows, t, dt, bus_v, modes, load_a, currents, loads)
         rows += 1
-        if mode == DISCHARGE:
-            _copy(load_a, currents, loads)
-            loads += 1
-        hot = _advance_all(constants, day, x, states, row, load_a, works, reached)
+        hot = _advance_all(
+            constants, day, x, states, t, dt, bus_v, modes, load_a, works, bus, reached
+        )
         if hot != OK:
             return TOO_HOT, hot - 1, t
-        _settle(mode, row, reached, bus, x)
+        _settle(t, dt, bus_mode, reached, bus)
         t += dt
-    return TOO_MANY_ROWS, rows, loads
+    return TOO_MANY_ROWS, rows, t
 
 
 @kernel
@@ -712,23 +913,25 @@ def replay_day(
 ) -> None:
     """Take string `s` through the rows of one day's trace from its checkpoint `state`.
 
-    `currents` are the string's own in discharge rows, (discharge row,). Rows of `out` are filled
-    from `first_row` on; `state` ends as the next day's checkpoint.
+    `trace.mode` has the string's own modes alone, (1, row); `currents` are its currents in
+    discharge rows, (discharge row,). Rows of `out` are filled from `first_row` on; `state` ends as
+    the next day's checkpoint.
     """
     jars = work.jar_v.size
     loads = 0
     for r in range(trace.t_s.size):
-        row = Row(trace.t_s[r], trace.dt_s[r], trace.mode[r], trace.bus_v[r])
+        row = Row(trace.t_s[r], trace.dt_s[r], trace.mode[0, r], trace.bus_v[r])
         _enter(state, jars, row.mode, row.t)
         offset = row.t - midnight_s
         frac = offset / DAY_S
-        _set_float(day, s, frac, work)
+        # A closing row stands before the edge: what dies at it still lives.
+        _set_float(constants, day, s, row.t if row.dt > 0 else row.t - 1, frac, work)
         _set_age(day, s, frac, work)
         load_a = 0.0
         if row.mode == DISCHARGE:
             load_a = currents[loads]
             loads += 1
-        current_a = _evaluate(constants, s, state, row.mode, row.bus_v, load_a, work)
+        current_a = _evaluate(constants, s, state, row, load_a, work)
         k = first_row + r
         total = 0.0
         for j in range(jars):
@@ -743,3 +946,43 @@ def replay_day(
         if row.dt > 0:
             room = room_c[min(offset // SLOT_S, SLOTS - 1)]
             _advance(constants, day, s, state, row, frac, current_a, room, midnight_s, work)
+
+
+@kernel
+def float_day(
+    constants: SystemConstants,
+    day: DayConstants,
+    s: int,
+    x: Inputs,
+    state: Floats,
+    books: Floats,
+    work: Scratch,
+) -> int:
+    """Advance string `s` alone through a day of float; returns when its protection trips, or -1.
+
+    C&D: not more than 10 K over the room (low-passed over 6 h) with more than 3 mA/Ah, for half an
+    hour; never above 50 degC. `books` (3,) keeps the control temperature, the room's low pass and
+    how long the limit was passed [s].
+    """
+    jars = work.jar_v.size
+    for slot in range(SLOTS):
+        offset = slot * SLOT_S
+        t = x.midnight_s + offset
+        frac = offset / DAY_S
+        _set_float(constants, day, s, t, frac, work)
+        bus = books[:1]
+        bus_v = _bus_v(t, int(FLOAT), constants, jars, bus, x)
+        row = Row(t, SLOT_S, int(FLOAT), bus_v)
+        current_a = _evaluate(constants, s, state, row, 0.0, work)
+        room_c = x.room_c[slot]
+        _advance(constants, day, s, state, row, frac, current_a, room_c, -1, work)
+        books[0] += (state[jars // 2] - books[0]) * (1.0 - exponential(-SLOT_S / _CONTROL_S))
+        books[1] += (room_c - books[1]) * (1.0 - exponential(-SLOT_S / _TRIP_ROOM_S))
+        hottest = state[0]
+        for j in range(jars):
+            hottest = max(hottest, state[j])
+        over = hottest - books[1] > _TRIP_RISE_K and current_a > _TRIP_RATE * constants.rated_ah[s]
+        books[2] = books[2] + SLOT_S if over else 0.0
+        if books[2] >= _TRIP_DELAY_S or hottest > _TRIP_C:
+            return int(t + SLOT_S)
+    return -1

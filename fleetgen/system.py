@@ -1,0 +1,563 @@
+"""A battery system as the kernels see it: units, constants, events, and what ages it day by day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetgen import rng
+from fleetgen.elementary import exponential, logarithm, total
+from fleetgen.jit import kernel
+from fleetgen.model import (
+    ageing,
+    climate,
+    electrical,
+    events,
+    failures,
+    params,
+    population,
+    stepper,
+)
+from fleetgen.model.failures import Failures, Precursor
+from fleetgen.model.population import Population
+from fleetgen.model.stepper import DayConstants, Inputs, SystemConstants
+from fleetgen.rng import Stream
+from fleetgen.spec import BatterySystem, Block, Location, Scenario, TimeGrid
+from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from fleetgen.world import World, room_ages, world
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_NEVER_S = 2**62
+_MARGIN_DAYS = 31
+"""Days over which events are drawn beyond a span: a later one may prolong one that began in it."""
+
+_DISCHARGE_CELL_V = 2.0
+_SUSPECT = 0.6
+"""Share of the fold of the heat balance above which a day is walked: does the string trip?"""
+
+
+@dataclass(frozen=True, eq=False)
+class SystemModel:
+    """A system as the kernels see it; units, failures and precursors in order of its strings."""
+
+    seed: int
+    scenario: Scenario
+    location: Location
+    system: BatterySystem
+    grid: TimeGrid
+    populations: tuple[Population, ...]
+    failures: tuple[Failures, ...]
+    precursors: tuple[Precursor | None, ...]
+    constants: SystemConstants
+    timeline: events.Timeline
+    charger_offset: float
+    load_mean_frac: float
+    rated_load_w: float
+
+    def string_constants(self, s: int) -> SystemConstants:
+        """Constants of string `s` alone, with a leading axis of one."""
+        return SystemConstants._make(
+            value[s : s + 1] if isinstance(value, np.ndarray) else value for value in self.constants
+        )
+
+    @cached_property
+    def trips(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """Times [start, end) for which each string is off the charger after a thermal trip."""
+        return tuple(_trips(self, s) for s in range(len(self.populations)))
+
+
+@lru_cache(maxsize=4)
+def system_model(
+    seed: int, location: Location, system: BatterySystem, grid: TimeGrid, scenario: Scenario
+) -> SystemModel:
+    """The system's units, constants and events."""
+    units = tuple(
+        population.populate(seed, location, system, s, grid.start, scenario) for s in system.strings
+    )
+    failing = tuple(
+        failures.draw(
+            seed,
+            string.jar_ids,
+            grid.start_s,
+            grid.start.year,
+            unit.age_days,
+            unit.rate_per_year,
+            unit.climate_factor,
+            unit.soh_new - unit.loss - params.INITIAL_SOH_MINIMUM.value,
+            scenario,
+        )
+        for string, unit in zip(system.strings, units, strict=True)
+    )
+    jars = system.jars_per_string
+    precursors = tuple(
+        failures.precursor(
+            seed,
+            string.string_id,
+            jars,
+            grid.start_s,
+            grid.start.year,
+            location.temperature_compensated,
+            scenario,
+        )
+        for string in system.strings
+    )
+    constants = _constants(seed, system, units, failing, scenario)
+    k_load = rng.key(seed, Stream.LOAD, system.system_id)
+    k_charger = rng.key(seed, Stream.CHARGER, system.system_id)
+    rated_ah = total(constants.rated_ah.tolist())
+    if system.kind == "UPS":
+        low, high = params.LOAD_MINIMUM.value, params.LOAD_MAXIMUM.value
+        per_ah = params.UPS_RATED_POWER.value * constants.cells * jars / 100.0
+        rated_w = per_ah * rated_ah / params.INVERTER_EFFICIENCY.value
+    else:
+        high = 1.0
+        low = params.RECTIFIER_MINIMUM.value / params.RECTIFIER_MAXIMUM.value
+        nominal_v = _DISCHARGE_CELL_V * constants.cells * jars
+        rated_w = params.RECTIFIER_MAXIMUM.value * rated_ah * nominal_v
+    return SystemModel(
+        seed=seed,
+        scenario=scenario,
+        location=location,
+        system=system,
+        grid=grid,
+        populations=units,
+        failures=failing,
+        precursors=precursors,
+        constants=constants,
+        timeline=_timeline(
+            seed, location, system, grid.first_day, grid.end_day, grid.utc_offset_s, scenario
+        ),
+        charger_offset=params.CHARGER_OFFSET.value * rng.normal(k_charger, 0),
+        load_mean_frac=low + (high - low) * rng.uniform(k_load, 0),
+        rated_load_w=rated_w,
+    )
+
+
+def _constants(
+    seed: int,
+    system: BatterySystem,
+    units: tuple[Population, ...],
+    failing: tuple[Failures, ...],
+    scenario: Scenario,
+) -> SystemConstants:
+    families = [params.DISCHARGE_FAMILIES[s.model.discharge_type] for s in system.strings]
+    minutes = [
+        5 * int(36 * rng.uniform(rng.key(seed, Stream.STRING, s.string_id), 4))
+        for s in system.strings
+    ]
+    gains = [
+        [_sensor(seed, jar, 2, params.RESISTANCE_GAIN.value) for jar in s.jar_ids]
+        for s in system.strings
+    ]
+    errors = 1.0 if scenario.sensor_errors else 0.0
+
+    def terminal(mode: int) -> Ints:
+        return np.stack([np.where(f.mode == mode, f.end_s, _NEVER_S) for f in failing])
+
+    return SystemConstants(
+        cells=float(system.strings[0].model.cells),
+        rated_ah=np.array([s.model.rated_capacity_ah for s in system.strings], np.float64),
+        family=np.array(
+            [
+                (
+                    f.capacity_factor,
+                    f.knee_rate_per_h,
+                    f.rate_exponent,
+                    f.resistance_dc_mohm,
+                    f.knee_v_per_cell,
+                )
+                for f in families
+            ]
+        ),
+        cabinet_rise_k=np.stack([u.cabinet_rise_k for u in units]),
+        new_mohm=np.stack([u.new_mohm for u in units]),
+        reading_offset_s=np.array([7200 + 60 * m for m in minutes], np.int64),
+        reading_gain=1.0 + errors * np.array(gains),
+        reading_noise=errors,
+        reading_key=np.stack(
+            [rng.keys(seed, Stream.RESISTANCE_NOISE, s.jar_ids) for s in system.strings]
+        ),
+        dead_cell_s=terminal(failures.SHORT),
+        open_s=terminal(failures.CORROSION),
+    )
+
+
+def _sensor(seed: int, entity: str, number: int, sigma: float) -> float:
+    """Fixed error of one sensor channel."""
+    return sigma * rng.normal(rng.key(seed, Stream.JAR_SENSOR, entity), number)
+
+
+@lru_cache(maxsize=8)
+def _timeline(
+    seed: int,
+    location: Location,
+    system: BatterySystem,
+    first_day: int,
+    end_day: int,
+    utc_offset_s: int,
+    scenario: Scenario,
+) -> events.Timeline:
+    return events.timeline(
+        location,
+        system,
+        seed,
+        first_day,
+        end_day + _MARGIN_DAYS,
+        utc_offset_s,
+        lambda first, end: climate.rain_days(location, seed, first, end),
+        scenario,
+    )
+
+
+# --- day by day -----------------------------------------------------------------------------------
+
+
+class SlowDays(NamedTuple):
+    """Slow quantities of a string at midnights, each (midnight, jar).
+
+    ln I0 [ln A/Ah], SOH [fraction], resistance over new, live cells, removed charge that cannot be
+    returned [fraction of capacity], charging resistance over its own, heat of a failure [W],
+    thermal resistance [K/W]; and the capacity that failures have cost, of `soh` [fraction].
+    """
+
+    ln_i0: Floats
+    soh: Floats
+    growth: Floats
+    cells: Floats
+    leak: Floats
+    acceptance: Floats
+    heat_w: Floats
+    thermal_k_per_w: Floats
+    mode_loss: Floats
+
+
+def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> SlowDays:
+    """Slow quantities of string `s` from local midnight of `first_day` to that of `end_day`.
+
+    Ageing is walked from the start of the run, on drawn daily conditions alone.
+    """
+    unit, seed, grid = model.populations[s], model.seed, model.grid
+    origin = grid.first_day
+    string = model.system.strings[s]
+    count = end_day - origin + 1
+    float_wander, resistance_wander = (
+        rng.wander(rng.keys(seed, stream, string.jar_ids), origin, count, int(knot.value))
+        for stream, knot in (
+            (Stream.FLOAT_WANDER, params.FLOAT_WANDER_KNOT),
+            (Stream.RESISTANCE_WANDER, params.RESISTANCE_WANDER_KNOT),
+        )
+    )
+    midnights = grid.start_s + SECONDS_PER_DAY * np.arange(count)
+    failed = failures.effects(
+        model.failures[s], model.precursors[s], midnights, model.constants.cells
+    )
+    ln_i0 = np.empty((count, len(string.jar_ids)))
+    population.float_constants(unit.ln_i0, unit.ln_i0_unit, unit.age_days, 0, float_wander, ln_i0)
+    ln_i0 += failed.ln_i0
+    wear = ageing.Wear(*(np.empty_like(ln_i0) for _ in range(3)))
+    ageing.walk(
+        _days(model, s, end_day),
+        model.location.temperature_compensated,
+        unit.rise_k,
+        ln_i0,
+        unit.rate_per_year,
+        unit.ageing_spread,
+        unit.soh_new,
+        failed.loss,
+        unit.loss,
+        wear,
+    )
+    growth = np.empty_like(ln_i0)
+    population.resistance_growth(
+        unit.resistance_per_loss, wear.loss, failed.growth, resistance_wander, growth
+    )
+    soh = np.maximum(unit.soh_new - wear.loss - wear.sulfated - failed.loss, _LEAST_SOH)
+    all_days = SlowDays(
+        ln_i0,
+        soh,
+        growth,
+        failed.cells,
+        failed.leak,
+        wear.acceptance * failed.acceptance,
+        failed.heat_w,
+        unit.thermal_k_per_w * failed.thermal,
+        failed.loss,
+    )
+    return SlowDays._make(a[first_day - origin :] for a in all_days)
+
+
+_LEAST_SOH = 0.02
+"""A jar that failed long ago keeps this much: no law here goes to nothing."""
+
+
+def _days(model: SystemModel, s: int, end_day: int) -> ageing.Days:
+    """What string `s` lives through from the start of the run to `end_day`."""
+    grid, location = model.grid, model.location
+    first, offset = grid.first_day, grid.utc_offset_s
+    seed, scenario = model.seed, model.scenario
+    count = end_day - first
+    ages = room_ages(seed, location, first, end_day, offset, scenario)
+    t = _timeline(seed, location, model.system, first, end_day, offset, scenario)
+    charger, cycling, hours, equalized = (np.zeros(count) for _ in range(4))
+
+    def day_of(instant_s: int) -> int:
+        return (int(instant_s) - grid.start_s) // SECONDS_PER_DAY
+
+    for start, end, deviation in zip(t.charger_start_s, t.charger_end_s, t.charger_v, strict=True):
+        for day in range(max(0, day_of(start)), min(count, day_of(end) + 1)):
+            midnight = grid.start_s + day * SECONDS_PER_DAY
+            inside = min(int(end), midnight + SECONDS_PER_DAY) - max(int(start), midnight)
+            charger[day] += deviation * max(0, inside) / SECONDS_PER_DAY
+    for start in t.equalize_start_s:
+        if (day := day_of(start)) < count:
+            equalized[day] = 1.0
+    rate_per_h = _share_of_load_per_h(model)
+    discharges = [
+        (day_of(a), min(rate_per_h * (b - a) / SECONDS_PER_HOUR, _DEEPEST))
+        for a, b in zip(t.discharge_start_s.tolist(), t.discharge_end_s.tolist(), strict=True)
+    ]
+    discharges += [
+        (day_of(start), _DEEPEST)
+        for start, string in zip(t.test_start_s, t.test_string, strict=True)
+        if string == s
+    ]
+    for day, depth in discharges:
+        if day < count and depth > 0.0:
+            cycling[day] += _cycling_loss(depth)
+            hours[day] = min(24.0, hours[day] + _hours_discharged(depth))
+    return ageing.Days(
+        ages.room_c, ages.jar_excess_k, ages.heat_factor, charger, cycling, hours, equalized
+    )
+
+
+_DEEPEST = params.DISCHARGE_DEPTH_LIMIT.value
+
+
+def _cycling_loss(depth: float) -> float:
+    """Capacity lost to a discharge of a depth [fraction of C10] at 25 degC: 0.20/260 DoD^1.3."""
+    return params.CYCLING_LOSS.value * exponential(
+        params.CYCLING_EXPONENT.value * float(logarithm(depth))
+    )
+
+
+def _hours_discharged(depth: float) -> float:
+    """Hours below 90 % of charge while what a discharge took returns at the charger's limit."""
+    return 1.2 * max(0.0, depth - 0.1) / params.CHARGE_LIMIT.value
+
+
+def _share_of_load_per_h(model: SystemModel) -> float:
+    """Current that the mean load takes from a string, over C10 [1/h]."""
+    nominal_v = _DISCHARGE_CELL_V * model.constants.cells * model.system.jars_per_string
+    power_w = model.load_mean_frac * model.rated_load_w
+    return power_w / nominal_v / total(model.constants.rated_ah.tolist())
+
+
+@kernel
+def _decays(thermal_k_per_w: Floats, heat_j_per_k: Floats, out: Floats) -> None:
+    for s in range(out.shape[0]):
+        for n in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                time_s = thermal_k_per_w[s, j] * heat_j_per_k[s, j]
+                out[s, n, j] = exponential(-stepper.STEPS_S[n] / time_s)
+
+
+def day_constants(days: SlowDays, heat_j_per_k: Floats, index: int) -> DayConstants:
+    """Constants of one day, from midnights (string, midnight, jar) and (string, jar)."""
+    knots = [np.ascontiguousarray(a[:, index : index + 2]) for a in days[:6]]
+    heat, thermal = (np.ascontiguousarray(a[:, index]) for a in days[6:8])
+    decay = np.empty((thermal.shape[0], len(stepper.STEPS_S), thermal.shape[1]))
+    _decays(thermal, heat_j_per_k, decay)
+    return DayConstants._make([*knots, heat, thermal, heat_j_per_k, decay])
+
+
+def heat_j_per_k(model: SystemModel) -> Floats:
+    """Heat capacity of each jar, (string, jar)."""
+    return np.stack([unit.heat_j_per_k for unit in model.populations])
+
+
+def load_frac(model: SystemModel, midnight_s: int) -> Floats:
+    """Load over rated load at the edges of a day's slots, float64 (289,)."""
+    k = rng.key(model.seed, Stream.LOAD_OU, model.system.system_id)
+    unit = rng.fluctuation(k, midnight_s, stepper.SLOT_S, 289, params.LOAD_WANDER_TIME.value)
+    hour = np.arange(289) / 12.0
+    office = np.interp(hour, [0, 7, 9, 17, 19, 24], [-1, -1, 1, 1, -1, -1])
+    swing = params.LOAD_OFFICE.value * office
+    return model.load_mean_frac * (1.0 + swing + params.LOAD_WANDER.value * unit)
+
+
+def inputs(
+    model: SystemModel, around: World, day: int, timeline: events.Timeline, offline: Offline
+) -> Inputs:
+    """What the outside does to the system on local day `day`."""
+    index = day - around.first_day
+    midnight = int(around.midnights_s[index])
+    k = rng.key(model.seed, Stream.CHARGER_OU, model.system.system_id)
+    regulation = rng.fluctuation(k, midnight, stepper.SLOT_S, 289, params.CHARGER_WANDER_TIME.value)
+    end = midnight + SECONDS_PER_DAY
+    dead = model.constants.dead_cell_s[
+        (model.constants.dead_cell_s >= midnight) & (model.constants.dead_cell_s < end)
+    ]
+    t = timeline
+    jumps = np.concatenate([dead, t.charger_start_s, t.charger_end_s])
+    edges = np.concatenate(
+        [
+            jumps,
+            t.discharge_start_s,
+            t.discharge_end_s,
+            t.equalize_start_s,
+            t.equalize_end_s,
+            t.test_start_s,
+            t.test_start_s + int(params.TEST_LIMIT.value * SECONDS_PER_HOUR),
+            offline.start_s,
+            offline.end_s,
+        ]
+    )
+
+    def today(instants: Ints) -> Ints:
+        return np.unique(instants[(instants > midnight) & (instants < end)])
+
+    return Inputs(
+        midnight_s=midnight,
+        room_c=around.room_slot_c[index],
+        load_w=load_frac(model, midnight) * model.rated_load_w,
+        regulation=model.charger_offset + params.CHARGER_WANDER.value * regulation,
+        compensated=model.location.temperature_compensated,
+        discharge_start_s=t.discharge_start_s,
+        discharge_end_s=t.discharge_end_s,
+        equalize_start_s=t.equalize_start_s,
+        equalize_end_s=t.equalize_end_s,
+        charger_start_s=t.charger_start_s,
+        charger_end_s=t.charger_end_s,
+        charger_v=t.charger_v,
+        test_string=t.test_string,
+        test_start_s=t.test_start_s,
+        offline_string=offline.string,
+        offline_start_s=offline.start_s,
+        offline_end_s=offline.end_s,
+        edge_s=today(edges),
+        step_s=today(jumps),
+    )
+
+
+# --- thermal runaway ------------------------------------------------------------------------------
+
+
+class Offline(NamedTuple):
+    """Times [start, end) for which a string is off the charger, each int64 (episode,)."""
+
+    string: Ints
+    start_s: Ints
+    end_s: Ints
+
+
+def offline(model: SystemModel) -> Offline:
+    """Trips of the system's strings that matter to the run."""
+    rows = [
+        (s, start, end)
+        for s, precursor in enumerate(model.precursors)
+        if precursor is not None and precursor.onset_s < model.grid.end_s
+        for start, end in model.trips[s]
+    ]
+    columns = np.array(rows, np.int64).reshape(-1, 3)
+    return Offline(*(np.ascontiguousarray(columns[:, i]) for i in range(3)))
+
+
+def _trips(model: SystemModel, s: int) -> tuple[tuple[int, int], ...]:
+    """Times for which string `s` is off after its protection tripped: by the heat balance.
+
+    Walked alone, on float, on the days of the precursor that come near the fold of the balance
+    (PHYSICS: e x 0.06 R V I0' > 1), so that the answer does not depend on how long a run is.
+    """
+    precursor = model.precursors[s]
+    if precursor is None:
+        return ()
+    grid = model.grid
+    first = max(
+        grid.first_day, (precursor.onset_s - grid.start_s) // SECONDS_PER_DAY + grid.first_day
+    )
+    end = (precursor.end_s - grid.start_s) // SECONDS_PER_DAY + 1 + grid.first_day
+    if end <= first:
+        return ()
+    slow = slow_days(model, s, first, end)
+    days = [first + int(d) for d in np.flatnonzero(_near_fold(model, s, slow, first, end))]
+    found: list[tuple[int, int]] = []
+    while days:
+        begin = max(grid.first_day, days[0] - 2)
+        last = days[0]
+        while days and days[0] <= last + 3:
+            last = days.pop(0)
+        tripped = _walk_alone(model, s, begin, last + 2)
+        if tripped is not None:
+            k = rng.key(model.seed, Stream.RUNAWAY, model.system.strings[s].string_id)
+            low, high = params.VISIT_SOONEST.value, params.VISIT_LATEST.value
+            hours = low + (high - low) * rng.uniform(k, 2**41 + tripped)
+            found.append((tripped, tripped + int(hours * SECONDS_PER_HOUR)))
+    return tuple(found)
+
+
+def _near_fold(
+    model: SystemModel, s: int, slow: SlowDays, first: int, end: int
+) -> NDArray[np.bool_]:
+    """Days on which a string is near the fold of its heat balance, (day,)."""
+    unit, grid = model.populations[s], model.grid
+    days = _days(model, s, end)
+    at = slice(first - grid.first_day, end - grid.first_day)
+    # The afternoon of a hot day lies above its mean, and jars follow.
+    env_c = days.room_c[at] + 1.6 * days.jar_excess_k[at] + float(unit.rise_k.max())
+    compensated = model.location.temperature_compensated
+    near = np.zeros(end - first, np.bool_)
+    for d in range(end - first):
+        set_v = electrical.float_set_cell_v(env_c[d], compensated) + days.charger_v[at][d]
+        mean_ln = total(slow.ln_i0[d].tolist()) / slow.ln_i0.shape[1]
+        current = model.constants.rated_ah[s] * exponential(
+            mean_ln
+            + params.TAFEL.value * (set_v - params.FLOAT_REFERENCE.value)
+            + params.TAFEL_TEMPERATURE.value * (env_c[d] - 25.0)
+        )
+        jar_v = model.constants.cells * set_v
+        fold = 2.718281828 * 0.06 * float(slow.thermal_k_per_w[d].max()) * jar_v * current
+        near[d] = fold > _SUSPECT
+    return near
+
+
+def _walk_alone(model: SystemModel, s: int, first: int, end: int) -> int | None:
+    """Instant at which the protection of string `s` trips on local days [first, end); or None."""
+    grid = model.grid
+    slow = SlowDays._make(a[np.newaxis] for a in slow_days(model, s, first, end))
+    heat = heat_j_per_k(model)[s : s + 1]
+    constants = model.string_constants(s)
+    constants = constants._replace(reading_offset_s=np.array([-2]))
+    span = _timeline(
+        model.seed,
+        model.location,
+        model.system,
+        first,
+        end,
+        grid.utc_offset_s,
+        model.scenario,
+    )
+    work = stepper.scratch(model.system.jars_per_string)
+    nothing = Offline(*(np.zeros(0, np.int64) for _ in range(3)))
+    state = np.zeros(0)
+    books = np.zeros(0)
+    for index, day in enumerate(range(first, end)):
+        around = world(model.seed, model.location, grid, Block(day, day + 1), model.scenario)
+        x = inputs(model, around, day, span, nothing)
+        today = day_constants(slow, heat, index)
+        if not index:
+            room_c = float(x.room_c[0])
+            jars = model.system.jars_per_string
+            state = np.zeros(3 * jars + stepper.STRING_STATES)
+            state[:jars] = room_c + model.populations[s].rise_k
+            state[3 * jars + stepper.FULL] = 1.0
+            books = np.array([room_c + model.populations[s].rise_k[jars // 2], room_c, 0.0])
+        tripped = stepper.float_day(constants, today, 0, x, state, books, work)
+        if tripped >= 0:
+            return int(tripped)
+    return None
