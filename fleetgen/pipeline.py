@@ -28,7 +28,7 @@ SMALL_RUN_ROWS = 4_000_000
 
 @dataclass(frozen=True)
 class Progress:
-    """State of a run, told at each step; `done` is the job just finished."""
+    """State of a run, told at each step; `cautions` say where a law is stretched."""
 
     stage: Stage
     plan: Plan
@@ -41,6 +41,7 @@ class Progress:
     rows: int = 0
     bytes_done: int = 0
     dashboard_url: str | None = None
+    cautions: tuple[str, ...] = ()
 
 
 Notify = Callable[[Progress], None]
@@ -74,7 +75,7 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     settings = _settings(config, plan)
     workers = settings.workers or 1
     cost = estimate(plan, workers)
-    now = Progress("planned", plan, cost, workers, settings.executor)
+    now = Progress("planned", plan, cost, workers, settings.executor, cautions=config.cautions())
     notify(now)
     if not store.exists(manifest.RUN):
         store.preflight()

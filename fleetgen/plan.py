@@ -121,6 +121,7 @@ def make_plan(config: RunConfig, output_url: str) -> Plan:
         format=config.output.format,
         writer=config.output.writer,
         plan_digest=config.digest(),
+        scenario=config.to_scenario(),
     )
     slow, strings, rooms = [], [], []
     for site in fleet.sites:

@@ -28,15 +28,16 @@ def reporter(style: str, stream: TextIO = sys.stderr) -> tuple[Notify, Callable[
 
 
 def planned(now: Progress) -> str:
-    """Say what a run will make and take."""
+    """Say what a run will make and take, and what to beware of."""
     cost = now.estimate
     jars = sum(len(ids) for ids in now.plan.selected.values())
     size = f"about {_bytes(cost.bytes)} in {cost.files:,} files" if cost.files else "no files"
-    return (
+    made = (
         f"{jars:,} batteries, {cost.rows['telemetry_jar_raw']:,} jar samples; {size}, about "
         f"{_bytes(cost.memory_bytes)} of memory, about {_time(cost.seconds)} on {now.workers} "
         f"worker{'s' if now.workers != 1 else ''} ({now.executor})"
     )
+    return "\n".join([made, *(f"caution: {line}" for line in now.cautions)])
 
 
 def _bytes(count: float) -> str:
@@ -122,6 +123,7 @@ def _json_lines(stream: TextIO) -> Notify:
                 "memory_bytes": cost.memory_bytes,
                 "seconds": round(cost.seconds, 1),
             }
+            line["cautions"] = now.cautions
         print(json.dumps(line), file=stream, flush=True)
 
     return tell

@@ -49,6 +49,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         "schema_version": SCHEMA_VERSION,
         "plan_digest": plan.run.plan_digest,
         "seed": plan.run.seed,
+        "injections": config.injections(),
         "rows": dict(sorted(summary.rows.items())),
     }
     parts = (entry for receipt in _receipts(plan, store) for entry in receipt.files)

@@ -26,6 +26,11 @@ def local_midnight_s(day: date, utc_offset_s: int) -> int:
     return day_number(day) * SECONDS_PER_DAY - utc_offset_s
 
 
+def local_instant_s(local: datetime, utc_offset_s: int) -> int:
+    """Instant [s since 1970-01-01T00Z] of a local date and time without a zone."""
+    return round(local.replace(tzinfo=UTC).timestamp()) - utc_offset_s
+
+
 def iso_instant(instant_s: int, utc_offset_s: int) -> str:
     """ISO 8601 text of an instant in the fleet's fixed-offset local time."""
     local = datetime.fromtimestamp(instant_s + utc_offset_s, tz=UTC).replace(tzinfo=None)

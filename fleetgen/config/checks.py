@@ -9,15 +9,19 @@ from itertools import pairwise
 
 from fleetgen.config.faults import ID_RULE, MISSING, Faults, Keys, nearest, usable
 from fleetgen.config.fleet import full_id, selected_jars, sensor_id, strings_of
+from fleetgen.config.ranges import check_ranges
+from fleetgen.config.scenario import check_scenario
 from fleetgen.config.sections import (
     STRING_LIMIT_V,
     ClimateTable,
     ExecutionSection,
     FleetSection,
+    InjectTable,
     LocationTable,
     ModelTable,
     Names,
     RunSection,
+    ScenarioSection,
     SelectSection,
     SystemTable,
     Table,
@@ -32,14 +36,18 @@ def check(
     run: RunSection,
     select: SelectSection,
     execution: ExecutionSection,
+    scenario: ScenarioSection,
+    inject: Mapping[str, InjectTable],
     fleet: FleetSection,
 ) -> None:
     """Add the faults between keys; a key that has a fault of its own is not blamed again."""
     _check_run(faults, run)
     _check_execution(faults, execution)
     _check_fleet(faults, fleet)
+    check_ranges(faults, fleet)
     _check_zone(faults, run, fleet)
     _check_selection(faults, run, select, fleet)
+    check_scenario(faults, run, scenario, inject, fleet)
 
 
 def _check_run(faults: Faults, run: RunSection) -> None:

@@ -19,6 +19,11 @@ def full_id(*names: str) -> str:
     return "-".join(names)
 
 
+def jar_ids(string_id: str, jars: int) -> tuple[str, ...]:
+    """Ids of the jars of a string, from its positive end."""
+    return tuple(f"{string_id}-J{n:02d}" for n in range(1, jars + 1))
+
+
 def to_sites(fleet: FleetSection) -> tuple[spec.Site, ...]:
     """Build the sites, in configuration order.
 
@@ -107,8 +112,10 @@ def _system(
     strings = []
     for name in sorted(table.strings, key=_natural):
         string_id = full_id(system_id, name)
-        jar_ids = tuple(f"{string_id}-J{n:02d}" for n in range(1, table.jars_per_string + 1))
-        strings.append(spec.BatteryString(string_id, models[table.strings[name]], jar_ids))
+        model = models[table.strings[name]]
+        strings.append(
+            spec.BatteryString(string_id, model, jar_ids(string_id, table.jars_per_string))
+        )
     return spec.BatterySystem(system_id, table.kind, tuple(strings))
 
 

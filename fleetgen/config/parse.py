@@ -38,6 +38,14 @@ def parse(faults: Faults, cls: type[_T], keys: Keys, raw: object) -> _T | None:
         return None
 
 
+def parse_list(faults: Faults, cls: type[_T], keys: Keys, raw: object) -> dict[str, _T]:
+    """Make those tables of an array of tables that can be made, by their number in it."""
+    if not isinstance(raw, list | tuple):
+        faults.add(keys, raw, f"must be a list of tables, each headed [[{keys[-1]}]]")
+        return {}
+    return _parse_all(faults, cls, keys, {str(n): table for n, table in enumerate(raw)})
+
+
 def _parse_all(faults: Faults, cls: type[_T], keys: Keys, raw: object) -> dict[str, _T]:
     """Make those of the named tables under `keys` that can be made."""
     tables = {}

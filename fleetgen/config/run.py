@@ -14,20 +14,24 @@ from fleetgen.config.catalogue import resolve_fleet
 from fleetgen.config.checks import check
 from fleetgen.config.faults import Faults, nearest
 from fleetgen.config.fleet import selected_jars, to_sites, without_unused
-from fleetgen.config.parse import parse
+from fleetgen.config.parse import parse, parse_list
+from fleetgen.config.ranges import cautions
+from fleetgen.config.scenario import to_scenario
 from fleetgen.config.sections import (
     SECTIONS,
     ExecutionSection,
     FleetSection,
+    InjectTable,
     OutputSection,
     RunSection,
+    ScenarioSection,
     SelectSection,
     Table,
 )
 from fleetgen.config.sources import anchor_fleet_file, apply_flags, apply_overrides, read_file
 from fleetgen.errors import ConfigError
 from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
-from fleetgen.units import SECONDS_PER_HOUR
+from fleetgen.units import SECONDS_PER_HOUR, iso_instant
 
 
 class RunConfig(Table):
@@ -37,7 +41,9 @@ class RunConfig(Table):
     output: OutputSection
     select: SelectSection
     execution: ExecutionSection
+    scenario: ScenarioSection
     fleet: FleetSection
+    inject: tuple[InjectTable, ...] = ()
 
     def to_fleet(self) -> spec.Fleet:
         """Build the fleet with its full ids: sites in configuration order."""
@@ -52,6 +58,28 @@ class RunConfig(Table):
             utc_offset_s=self._utc_offset_s,
             time_zone=self.fleet.time_zone,
         )
+
+    def to_scenario(self) -> spec.Scenario:
+        """Build the scenario: profiles from the mildest to the worst, injections by their start."""
+        return to_scenario(self.scenario, self.inject, self.grid().start_s, self._utc_offset_s)
+
+    def injections(self) -> list[dict[str, Any]]:
+        """List what is forced on the fleet, by its start, as JSON has it."""
+        return [
+            {
+                "kind": each.kind,
+                "target": each.target,
+                "at": iso_instant(each.start_s, self._utc_offset_s),
+                "duration_seconds": each.duration_s,
+                "value": each.value,
+                "channel": each.channel,
+            }
+            for each in self.to_scenario().injections
+        ]
+
+    def cautions(self) -> tuple[str, ...]:
+        """Say where a law of the model is stretched; a line for each place."""
+        return tuple(cautions(self.fleet, self.inject))
 
     def selected(self, fleet: spec.Fleet) -> dict[str, tuple[str, ...]]:
         """List the jars to be written by string, in configuration order."""
@@ -82,6 +110,7 @@ class RunConfig(Table):
             "output": {"format": self.output.format, "writer": self.output.writer},
             "execution": {"block_days": self.execution.block_days},
             "select": {"batteries": sum(selection.values()), "strings": selection},
+            "scenario": self.scenario.model_dump(mode="json") | {"injections": self.injections()},
             "fleet": self.fleet.model_dump(mode="json"),
             "version": {"data": DATA_VERSION, "schema": SCHEMA_VERSION},
         }
@@ -126,19 +155,20 @@ def load(
         anchor_fleet_file(raw, Path(file).parent)
     apply_flags(faults, raw, flags)
     apply_overrides(faults, raw, overrides)
-    for name in [name for name in raw if name not in SECTIONS]:  # not text, perhaps, in YAML
+    top = (*SECTIONS, "inject")
+    for name in [name for name in raw if name not in top]:  # not text, perhaps, in YAML
         homes = [f"{s}.{name}" for s, table in SECTIONS.items() if name in table.model_fields]
-        hint = f"did you mean {homes[0]}?" if homes else nearest(name, SECTIONS)
+        hint = f"did you mean {homes[0]}?" if homes else nearest(name, top)
         faults.add((str(name),), raw[name], f"no such section; {hint}")
     raw["fleet"] = resolve_fleet(faults, raw.get("fleet", {"catalogue": "thailand"}))
 
-    found = RunConfig.model_validate(
-        {
-            name: parse(faults, table, (name,), raw.get(name, {})) or table()
-            for name, table in SECTIONS.items()
-        }
-    )
-    check(faults, found.run, found.select, found.execution, found.fleet)
+    sections = {
+        name: parse(faults, table, (name,), raw.get(name, {})) or table()
+        for name, table in SECTIONS.items()
+    }
+    inject = parse_list(faults, InjectTable, ("inject",), raw.get("inject", []))
+    found = RunConfig.model_validate(sections | {"inject": tuple(inject.values())})
+    check(faults, found.run, found.select, found.execution, found.scenario, inject, found.fleet)
     if faults.lines:
         raise ConfigError("\n".join(dict.fromkeys(faults.lines)))
     return found.model_copy(update={"fleet": without_unused(found.fleet)})

@@ -6,14 +6,14 @@ What is allowed stands in words, too (`description`), for the line that tells a 
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from fleetgen import spec
 from fleetgen.schema import JAR_RAW, STRING_RAW
-from fleetgen.units import SECONDS_PER_DAY
+from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_MINUTE
 
 JAR_LIMIT_V, STRING_LIMIT_V = (
     column.valid[1] if column.valid else float("inf")
@@ -22,6 +22,11 @@ JAR_LIMIT_V, STRING_LIMIT_V = (
 """Highest voltages [V] that the monitor reports."""
 
 _LONGEST_DAYS = 18_262.5
+_LONGEST_MINUTES = 26_298_000
+
+SensorFault = Literal[
+    "dropout", "stuck", "spike", "drift", "offset", "loose_lead", "communication_loss"
+]
 
 
 def _key(default: Any, allowed: str, example: object = None, **limits: Any) -> Any:
@@ -38,9 +43,27 @@ def _whole_seconds(days: float) -> float:
     return days
 
 
+def _whole_seconds_of_minutes(minutes: float) -> float:
+    _whole_seconds(minutes * SECONDS_PER_MINUTE / SECONDS_PER_DAY)
+    return minutes
+
+
 def _iso_date(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
         return date.fromisoformat(value)
+    return value
+
+
+def _iso_local(value: object) -> object:
+    form = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?"
+    if isinstance(value, str) and re.fullmatch(form, value, re.ASCII):
+        return datetime.fromisoformat(value)
+    return value
+
+
+def _local_second(value: datetime) -> datetime:
+    if value.tzinfo is not None or value.microsecond:
+        raise ValueError
     return value
 
 
@@ -65,6 +88,7 @@ def _printable(text: str) -> str:
 
 
 Day = Annotated[date, BeforeValidator(_iso_date)]
+LocalSecond = Annotated[datetime, BeforeValidator(_iso_local), AfterValidator(_local_second)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Text = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_printable)]
 Place = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_printable)]
@@ -146,6 +170,84 @@ class ExecutionSection(Table):
     block_days: int | None = _key(
         None, "the most days in one part, a whole number from 1 to 31", 7, ge=1, le=31
     )
+
+
+class ProfileTable(Table):
+    """A degradation profile; see `spec.Profile`."""
+
+    share: float = _key(..., "a share of the batteries from 0 to 1", 0.85, ge=0, le=1)
+    soh_per_year: float = _key(
+        ...,
+        "a loss from 0.001 to 0.6 of rated capacity a year at 25 degC",
+        0.02,
+        ge=0.001,
+        le=0.6,
+    )
+    resistance_per_year: float = _key(
+        ..., "a gain from 0 to 2 of new resistance a year at 25 degC", 0.05, ge=0, le=2
+    )
+
+
+class ScenarioSection(Table):
+    """What may happen to the fleet, and what its instruments are like; see `spec.Scenario`."""
+
+    hazard_scale: float = _key(
+        1.0, "a factor from 0 to 100 on the rate at which failures begin", ge=0, le=100
+    )
+    sensor_errors: bool = _key(True, "true or false")
+    sensor_faults: bool = _key(True, "true or false")
+    profiles: dict[str, ProfileTable] = _key(
+        {
+            profile.name: ProfileTable(
+                share=profile.share,
+                soh_per_year=profile.soh_per_year,
+                resistance_per_year=profile.resistance_per_year,
+            )
+            for profile in spec.PROFILES
+        },
+        "a table of at least one degradation profile",
+    )
+
+
+class InjectTable(Table):
+    """Something forced on a named entity; see `spec.Injection` and the rules in `scenario`."""
+
+    kind: spec.InjectionKind = _key(
+        ..., "outage, hvac_failure, profile, failure_mode or sensor_fault", "outage"
+    )
+    target: str = _key(
+        ..., "the id of a location, string, jar or environmental sensor as text", "DC-CNX-01"
+    )
+    at: LocalSecond | None = _key(
+        None,
+        "a local date and time YYYY-MM-DDTHH:MM:SS without an offset",
+        "2025-01-02T14:30:00",
+    )
+    duration_minutes: Annotated[float, AfterValidator(_whole_seconds_of_minutes)] | None = _key(
+        None,
+        f"a number of minutes above 0, at most {_LONGEST_MINUTES}, that makes whole seconds",
+        30.0,
+        gt=0,
+        le=_LONGEST_MINUTES,
+    )
+    duration_days: Annotated[float, AfterValidator(_whole_seconds)] | None = _key(
+        None,
+        f"a number of days above 0, at most {_LONGEST_DAYS}, that makes whole seconds",
+        1.5,
+        gt=0,
+        le=_LONGEST_DAYS,
+    )
+    value: str | None = _key(
+        None, "the name of a profile, a failure mode or a kind of sensor fault as text", "dry_out"
+    )
+    channel: str | None = _key(None, "the name of a measured column as text", "voltage_v")
+
+    @property
+    def duration_s(self) -> int:
+        """Length [s]; 0 if none is given."""
+        if self.duration_minutes is not None:
+            return round(self.duration_minutes * SECONDS_PER_MINUTE)
+        return round((self.duration_days or 0.0) * SECONDS_PER_DAY)
 
 
 _JAR_VOLTAGE = f"a jar voltage above 0 V and at most {JAR_LIMIT_V:g} V"
@@ -238,6 +340,7 @@ SECTIONS: dict[str, type[Table]] = {
     "output": OutputSection,
     "select": SelectSection,
     "execution": ExecutionSection,
+    "scenario": ScenarioSection,
     "fleet": FleetSection,
 }
 """The sections of a configuration by name, in the order in which their faults are told."""

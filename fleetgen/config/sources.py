@@ -114,6 +114,8 @@ def _put(faults: Faults, raw: dict[str, object], keys: Keys, value: object, labe
         node = node.setdefault(key, {}) if isinstance(node, dict) else None
     if isinstance(node, dict):  # else the section is no table, which is told when it is read
         node[keys[-1]] = value
+    elif isinstance(node, list):
+        faults.add(keys, value, "lies in a list; give the whole list, or write it in a file")
 
 
 def anchor_fleet_file(raw: dict[str, object], directory: Path) -> None:

@@ -5,12 +5,15 @@ import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 
 from fleetgen import cli
 from fleetgen.config import load
+from fleetgen.config.sections import SensorFault
 from fleetgen.schema import DATA_VERSION, TABLES
+from fleetgen.spec import FailureMode, InjectionKind
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "fleetgen"
@@ -153,6 +156,19 @@ def test_defaults_are_those_of_the_configuration() -> None:
     assert defaults["--sampling-seconds"] == f"{run.sampling_seconds}"
     assert defaults["--seed"] == f"{run.seed}"
     assert defaults["--start-date"] == f"{run.start_date}"
+
+
+def test_the_example_of_a_scenario_goes_with_the_test_run(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "run.toml"
+    file.write_text((ROOT / "configs" / "test.toml").read_text("utf-8") + example, "utf-8")
+    assert [each.kind for each in load(file).inject] == ["failure_mode", "sensor_fault"]
+
+
+def test_what_can_be_injected_has_a_row() -> None:
+    table = re.findall(r"^\| kind \| target .*?\n\n", README, re.MULTILINE | re.DOTALL)[0]
+    known = [*get_args(InjectionKind), *get_args(FailureMode), *get_args(SensorFault)]
+    assert sorted({*CODE.findall(table)} - {"channel"}) == sorted(known)
 
 
 def test_what_is_said_to_be_absent_is_absent() -> None:

@@ -13,7 +13,7 @@ from fleetgen.config import load
 from fleetgen.model import params
 from fleetgen.plan import estimate, make_plan
 from fleetgen.schema import TABLES, TELEMETRY
-from fleetgen.spec import PROFILES
+from fleetgen.spec import PROFILES, Scenario
 from tests.properties.plan import ROOT, run_python
 
 PRESETS = sorted((ROOT / "configs").rglob("*.toml"))
@@ -22,8 +22,10 @@ ROWS = {
     "development": 241_920,
     "training": 111_974_400,
     "production": 3_023_308_800,
+    "clean": 13_824,
+    "ideal-sensors": 13_824,
 }
-"""Batteries x duration / sampling interval, for each of the guide's four commands."""
+"""Batteries x duration / sampling interval, for the guide's four commands and two scenarios."""
 
 HEAVY = [
     "numba",
@@ -55,8 +57,22 @@ def test_every_preset_loads_and_is_planned(path: Path) -> None:
     assert rows == ROWS[path.stem]
 
 
-def test_there_is_a_preset_for_each_of_the_guides_runs() -> None:
+def test_there_is_a_preset_for_each_of_the_guides_runs_and_scenarios() -> None:
     assert {path.stem for path in PRESETS} == set(ROWS)
+
+
+def test_scenarios_are_the_test_run_but_for_the_instruments() -> None:
+    plain = load(ROOT / "configs" / "test.toml")
+    for name, errors in (("clean", True), ("ideal-sensors", False)):
+        other = load(ROOT / "configs" / f"{name}.toml")
+        assert (other.run, other.select, other.fleet) == (plain.run, plain.select, plain.fleet)
+        assert other.output.directory != plain.output.directory
+        assert other.to_scenario() == Scenario(sensor_errors=errors, sensor_faults=False)
+
+
+def test_the_production_preset_has_every_key_of_the_scenario() -> None:
+    keys = tomllib.loads((ROOT / "configs" / "production.toml").read_text())["scenario"]
+    assert keys == load().scenario.model_dump()
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)

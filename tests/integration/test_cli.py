@@ -1,5 +1,7 @@
 """The command line: what it refuses and how, and that it does not keep anybody waiting."""
 
+import io
+import json
 import os
 import sys
 import time
@@ -9,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from fleetgen.cli import main
+from fleetgen.config import load
+from fleetgen.pipeline import Progress, generate
+from fleetgen.progress import reporter
 from tests.properties.plan import HERE, ROOT, run_python
 
 HEAVY = ("numba", "numpy", "pyarrow", "dask", "distributed", "pandas", "pydantic", "fsspec", "rich")
@@ -220,6 +225,27 @@ def test_the_old_script_is_the_verb_generate(tmp_path: Path) -> None:
     assert done.code == 2
     assert len(done.err.splitlines()) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("style", ["plain", "json"])
+def test_cautions_are_told_with_the_estimate(style: str) -> None:
+    outage = {"kind": "outage", "target": "NORTH", "at": "2025-01-01T06:00", "duration_days": 2}
+    config = load(overrides={"fleet.file": str(HERE / "fleet.toml"), "inject": [outage]})
+    stream = io.StringIO()
+    tell, _ = reporter(style, stream)
+
+    def once(now: Progress) -> None:
+        tell(now)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        generate(config, once)
+    if style == "plain":
+        estimate, caution = stream.getvalue().splitlines()
+        assert "jar samples" in estimate
+        assert caution.startswith("caution: inject.0: an outage of 2 days")
+    else:
+        assert json.loads(stream.getvalue())["cautions"] == list(config.cautions())
 
 
 @pytest.mark.parametrize("style", ["plain", "json", "none"])

@@ -120,6 +120,32 @@ def test_states_hold_what_the_guide_names(whole: DataSet) -> None:
         assert 0 < state["soh_pct"] < 120
 
 
+def test_the_manifest_lists_injections_and_a_profile_reaches_its_battery(make: Make) -> None:
+    jar = "NORTH-REC-01-S1-J01"
+    made = make(
+        {
+            "run.duration_days": 1,
+            "select.limit_batteries": 2,
+            "scenario.profiles": {
+                "new": {"share": 1.0, "soh_per_year": 0.01, "resistance_per_year": 0.02},
+                "mine": {"share": 0.0, "soh_per_year": 0.3, "resistance_per_year": 0.5},
+            },
+            "inject": [{"kind": "profile", "target": jar, "value": "mine"}],
+        }
+    )
+    injection = {
+        "kind": "profile",
+        "target": jar,
+        "at": "2024-02-26T00:00:00+07:00",
+        "duration_seconds": 0,
+        "value": "mine",
+        "channel": "",
+    }
+    assert json.loads(made.manifest)["header"]["injections"] == [injection]
+    profiles = {name: state["profile"] for name, state in made.states.items()}
+    assert profiles == {jar: "mine", "NORTH-REC-01-S1-J02": "new"}
+
+
 def test_the_manifest_names_every_file_and_no_other(whole: DataSet) -> None:
     control = {"_SUCCESS", "_fleetgen/run.json", "_fleetgen/manifest.json"}
     found = {p.relative_to(whole.path).as_posix(): p for p in whole.path.rglob("*") if p.is_file()}

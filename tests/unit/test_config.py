@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import fields
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fleetgen
-from fleetgen import config, rng, spec, units
+from fleetgen import config, plan, rng, spec, units
 from fleetgen.config import sections
 from fleetgen.errors import ConfigError
 
@@ -264,8 +264,10 @@ def test_package_data_are_found_inside_an_archive(tmp_path):
     tree = tmp_path / "tree" / "fleetgen"
     for folder in ("config", "fleets"):
         shutil.copytree(package / folder, tree / folder)
-    for name in ("__init__", "errors", "schema", "spec", "units"):
-        shutil.copy(package / f"{name}.py", tree)
+    (tree / "model").mkdir()
+    front = ("__init__", "errors", "schema", "spec", "units", "model/__init__", "model/params")
+    for name in front:
+        shutil.copy(package / f"{name}.py", tree / f"{name}.py")
     archive = shutil.make_archive(str(tmp_path / "package"), "zip", tree.parent)
     code = (
         f"import sys; sys.path.insert(0, {archive!r}); from fleetgen import config; "
@@ -809,6 +811,501 @@ def test_a_large_fleet_is_read():
     assert sum(len(ids) for ids in run.selected(run.to_fleet()).values()) == 100_800
 
 
+# --- the scenario ---------------------------------------------------------------------------------
+
+JAR, STRING, SENSOR = "DC-X-01-REC-01-S1-J02", "DC-X-01-UPS-01-S1", "DC-X-01-ENV-01"
+START_S = 1_735_664_400  # 2024-12-31T17:00Z, by `date -u -d`
+
+OUTAGE = {
+    "kind": "outage",
+    "target": "DC-X-01",
+    "at": "2025-01-02T03:00:00",
+    "duration_minutes": 90.0,
+}
+STUCK = {
+    "kind": "sensor_fault",
+    "value": "stuck",
+    "target": JAR,
+    "channel": "voltage_v",
+    "at": "2025-01-02T03:00:00",
+    "duration_days": 1.0,
+}
+DRY_OUT = {
+    "kind": "failure_mode",
+    "value": "dry_out",
+    "target": JAR,
+    "at": "2024-06-01T00:00:00",
+    "duration_days": 400.0,
+}
+FAILING = {"kind": "profile", "value": "failing", "target": JAR}
+PROFILE = {"share": 1.0, "soh_per_year": 0.05, "resistance_per_year": 0.1}
+
+
+def without(table, *names):
+    return {key: value for key, value in table.items() if key not in names}
+
+
+def injecting(*injections, **overrides):
+    """Load a week of the small fleet with injections."""
+    return config.load(overrides={"fleet": small(), "inject": list(injections)} | overrides)
+
+
+def inject_faults(*injections, **overrides):
+    return faults(overrides={"fleet": small(), "inject": list(injections)} | overrides)
+
+
+def test_the_default_scenario_is_the_specs():
+    assert config.load().to_scenario() == spec.DEFAULT_SCENARIO
+    names = [*sections.ScenarioSection.model_fields, "injections"]
+    assert sorted(names) == sorted(field.name for field in fields(spec.Scenario))
+    assert ["name", *sections.ProfileTable.model_fields] == [f.name for f in fields(spec.Profile)]
+
+
+def test_a_scenario_from_a_file_reaches_every_job(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(
+        """
+[select]
+limit_batteries = 1
+[scenario]
+hazard_scale = 3
+sensor_errors = false
+[scenario.profiles]
+worn = { share = 0.25, soh_per_year = 0.1, resistance_per_year = 0.2 }
+new = { share = 0.75, soh_per_year = 0.01, resistance_per_year = 0 }
+[[inject]]
+kind = "failure_mode"
+value = "thermal_runaway"
+target = "DC-KKN-01-UPS-01-S1"
+at = 2024-12-01T00:00:00
+duration_days = 45
+[[inject]]
+kind = "sensor_fault"
+value = "communication_loss"
+target = "DC-KKN-01-ENV-01"
+at = 2025-01-07T23:59:59
+duration_minutes = 0.5
+[[inject]]
+kind = "profile"
+value = "worn"
+target = "DC-CNX-01-REC-01-S1-J24"
+[[inject]]
+kind = "outage"
+target = "DC-CNX-01"
+at = "2025-01-01 00:00"
+duration_days = 0.25
+"""
+    )
+    run = config.load(file)
+    wanted = spec.Scenario(
+        profiles=(spec.Profile("new", 0.75, 0.01, 0.0), spec.Profile("worn", 0.25, 0.1, 0.2)),
+        hazard_scale=3.0,
+        sensor_errors=False,
+        sensor_faults=True,
+        injections=(
+            spec.Injection(
+                "failure_mode",
+                "DC-KKN-01-UPS-01-S1",
+                START_S - 31 * 86_400,
+                45 * 86_400,
+                "thermal_runaway",
+            ),
+            spec.Injection("outage", "DC-CNX-01", START_S, 21_600),
+            spec.Injection("profile", "DC-CNX-01-REC-01-S1-J24", START_S, 0, "worn"),
+            spec.Injection(
+                "sensor_fault",
+                "DC-KKN-01-ENV-01",
+                START_S + 7 * 86_400 - 1,
+                30,
+                "communication_loss",
+            ),
+        ),
+    )
+    assert run.to_scenario() == wanted
+    made = plan.make_plan(run, "unused")
+    jobs = (*made.slow_paths, *made.parts)
+    assert len(jobs) == 3
+    assert all(job.run.scenario == wanted for job in jobs)
+    assert made.run.plan_digest == run.digest() != config.load().digest()
+
+
+def test_an_instant_is_local_time_of_the_fleet():
+    fleet = small() | {"time_zone": "Asia/Kolkata", "utc_offset_hours": 5.5}
+    (injection,) = (
+        config.load(overrides={"fleet": fleet, "inject": [OUTAGE]}).to_scenario().injections
+    )
+    assert injection.start_s == 1_735_767_000  # 2025-01-01T21:30Z, by `date -u -d`
+
+
+def test_a_scenario_written_another_way_is_the_same_plan():
+    one = injecting(
+        OUTAGE,
+        STUCK,
+        FAILING,
+        **{
+            "scenario.profiles": {
+                "failing": PROFILE | {"share": 0.4},
+                "b": PROFILE | {"share": 0.6},
+            }
+        },
+    )
+    other = injecting(
+        FAILING | {"at": "2025-01-01 00:00"},
+        without(STUCK, "duration_days") | {"duration_minutes": 1440, "channel": "voltage_v"},
+        without(OUTAGE, "duration_minutes")
+        | {"duration_days": 0.0625, "at": datetime(2025, 1, 2, 3)},  # noqa: DTZ001
+        **{
+            "scenario.profiles": {
+                "b": PROFILE | {"share": 0.6},
+                "failing": PROFILE | {"share": 0.4},
+            },
+            "scenario.hazard_scale": 1,
+            "scenario.sensor_faults": True,
+        },
+    )
+    assert other.to_scenario() == one.to_scenario()
+    assert [profile.name for profile in one.to_scenario().profiles] == ["b", "failing"]
+    assert other.identity() == one.identity()
+    assert other.digest() == one.digest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scenario.hazard_scale": 2.0},
+        {"scenario.sensor_errors": False},
+        {"scenario.sensor_faults": False},
+        {"scenario.profiles": {"healthy": PROFILE}},
+        {"inject": [OUTAGE | {"duration_minutes": 91.0}, STUCK]},
+        {"inject": [OUTAGE | {"at": "2025-01-02T03:00:01"}, STUCK]},
+        {"inject": [OUTAGE, STUCK | {"value": "drift"}]},
+        {"inject": [OUTAGE, STUCK | {"channel": "temperature_c"}]},
+        {"inject": [OUTAGE, STUCK | {"target": "DC-X-01-REC-01-S1-J03"}]},
+        {"inject": [OUTAGE | {"kind": "hvac_failure"}, STUCK]},
+        {"inject": [OUTAGE]},
+        {"inject": []},
+    ],
+)
+def test_another_scenario_is_another_plan(change):
+    assert injecting(OUTAGE, STUCK, **change).digest() != injecting(OUTAGE, STUCK).digest()
+
+
+def test_a_scenario_can_be_written_down_and_read_again():
+    first = injecting(
+        OUTAGE, STUCK, DRY_OUT, FAILING, **{"scenario.profiles": {"failing": PROFILE}}
+    )
+    again = config.load(overrides=first.model_dump(mode="json"))
+    assert again == first
+    assert again.digest() == first.digest()
+    assert json.loads(json.dumps(first.identity(), allow_nan=False)) == first.identity()
+    assert first.injections()[1] == {
+        "kind": "profile",
+        "target": JAR,
+        "at": "2025-01-01T00:00:00+07:00",
+        "duration_seconds": 0,
+        "value": "failing",
+        "channel": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "parts"),
+    [
+        ({"hazard_scale": -0.1}, [".hazard_scale = -0.1", "from 0 to 100"]),
+        ({"hazard_scale": 101}, [".hazard_scale = 101", "from 0 to 100"]),
+        ({"hazard_scale": float("nan")}, [".hazard_scale = nan"]),
+        ({"sensor_errors": 0}, [".sensor_errors = 0", "true or false"]),
+        ({"sensor_fault": True}, ["no such key", "did you mean sensor_faults"]),
+        ({"profiles": {}}, [".profiles = {}", "at least one", "leave it out"]),
+        ({"profiles": [1]}, [".profiles = [1]", "table of keys"]),
+        ({"profiles": {"a/b": PROFILE}}, [".profiles = 'a/b'", "rename"]),
+        ({"profiles": {"a": without(PROFILE, "share")}}, ["a.share is missing", "from 0 to 1"]),
+        ({"profiles": {"a": PROFILE | {"share": 1.1}}}, ["a.share = 1.1", "from 0 to 1"]),
+        (
+            {"profiles": {"a": PROFILE | {"soh_per_year": 0.0009}}},
+            ["a.soh_per_year = 0.0009", "0.001 to 0.6"],
+        ),
+        (
+            {"profiles": {"a": PROFILE | {"soh_per_year": 0.61}}},
+            ["a.soh_per_year = 0.61", "0.001 to 0.6"],
+        ),
+        (
+            {"profiles": {"a": PROFILE | {"resistance_per_year": 2.1}}},
+            ["a.resistance_per_year = 2.1", "0 to 2"],
+        ),
+        (
+            {"profiles": {"a": PROFILE | {"share": 0.5}, "b": PROFILE | {"share": 0.49}}},
+            [".profiles = {", "'a': 0.5", "add up to 0.99;", "change one"],
+        ),
+        (
+            {"profiles": {"a": PROFILE | {"share": 0.999999998}}},
+            ["must add up to 1", "add up to 0.999999998"],
+        ),
+    ],
+)
+def test_each_fault_of_a_scenario_is_told_by_its_path(table, parts):
+    only(faults(overrides={"scenario": table}), "--set scenario.", *parts)
+
+
+def test_shares_may_be_rounded():
+    third = {name: PROFILE | {"share": 0.3333333333} for name in "abc"}
+    assert len(config.load(overrides={"scenario.profiles": third}).to_scenario().profiles) == 3
+
+
+@pytest.mark.parametrize(
+    ("injection", "parts"),
+    [
+        # what it is
+        (without(OUTAGE, "kind"), [".kind is missing", "outage, hvac_failure"]),
+        (OUTAGE | {"kind": "outtage"}, [".kind = 'outtage'", "did you mean outage?"]),
+        (OUTAGE | {"knid": 1}, [".knid = 1", "did you mean kind?"]),
+        (5, ["inject.0 = 5", "table of keys"]),
+        # value
+        (OUTAGE | {"value": "long"}, [".value = 'long'", "outage has none"]),
+        (without(FAILING, "value"), [".value is missing", "healthy, accelerated, failing"]),
+        (FAILING | {"value": "faling"}, [".value = 'faling'", "did you mean failing?"]),
+        (DRY_OUT | {"value": "dryout"}, [".value = 'dryout'", "did you mean dry_out?"]),
+        (DRY_OUT | {"value": 7}, [".value = 7", "as text"]),
+        (STUCK | {"value": "stick"}, [".value = 'stick'", "did you mean stuck or spike?"]),
+        (without(STUCK, "value"), [".value is missing", "dropout", "communication_loss"]),
+        # target
+        (without(OUTAGE, "target"), [".target is missing", "the id of a location"]),
+        (OUTAGE | {"target": "DC-X-1"}, ["= 'DC-X-1'", "no such location", "mean DC-X-01?"]),
+        (OUTAGE | {"target": STRING}, ["is a string, and outage is for a location"]),
+        (FAILING | {"target": STRING}, ["is a string, and profile is for a jar", "S1-J01 to"]),
+        (
+            DRY_OUT | {"target": "DC-X-01-REC-01-S1-J04"},
+            ["no such jar", "run from DC-X-01-REC-01-S1-J01 to DC-X-01-REC-01-S1-J03"],
+        ),
+        (
+            DRY_OUT | {"target": "DC-X-01-UPS-1-S2-J01"},
+            ["no such jar", "those of DC-X-01-UPS-01-S2 run from"],
+        ),
+        (
+            DRY_OUT | {"value": "thermal_runaway"},
+            ["is a jar, and thermal_runaway is for a string", "did you mean DC-X-01-REC-01-S1"],
+        ),
+        (
+            STUCK | {"target": "DC-X-01-ENV-1"},
+            ["no such jar or string or environmental sensor", "did you mean DC-X-01-ENV-01"],
+        ),
+        (STUCK | {"target": "DC-X-01"}, ["is a location, and stuck is for a jar or string or"]),
+        (
+            without(STUCK, "channel") | {"value": "loose_lead", "target": STRING},
+            ["is a string, and loose_lead is for a jar"],
+        ),
+        # channel
+        (OUTAGE | {"channel": "voltage_v"}, [".channel = 'voltage_v'", "outage", "leave it out"]),
+        (DRY_OUT | {"channel": "voltage_v"}, ["failure_mode is not of one channel"]),
+        (without(STUCK, "channel"), [".channel is missing", "stuck needs a measured column"]),
+        (STUCK | {"channel": "voltage"}, ["no such channel", "did you mean voltage_v?"]),
+        (STUCK | {"channel": "soc_pct"}, ["no such channel", "known: voltage_v, temperature_c"]),
+        (STUCK | {"channel": "conductance_s"}, ["no such channel", "resistance_mohm"]),
+        (STUCK | {"target": STRING, "channel": "temperature_c"}, ["no such channel"]),
+        (
+            STUCK | {"target": STRING, "channel": "float_current_a"},
+            [f"{STRING} has no such channel"],
+        ),
+        (STUCK | {"target": SENSOR, "channel": "humidity_pc"}, ["did you mean humidity_pct"]),
+        (
+            STUCK | {"value": "communication_loss"},
+            ["communication_loss is not of one channel; leave it out"],
+        ),
+        (STUCK | {"value": "loose_lead"}, ["loose_lead is not of one channel; leave it out"]),
+        # at
+        (without(OUTAGE, "at"), [".at is missing", "outage needs", "2025-01-01T00:00:00"]),
+        (without(DRY_OUT, "at"), [".at is missing", "failure_mode needs"]),
+        (OUTAGE | {"at": "2025-01-02"}, [".at = '2025-01-02'", "YYYY-MM-DDTHH:MM:SS"]),
+        (OUTAGE | {"at": date(2025, 1, 2)}, [".at = 2025-01-02:", "YYYY-MM-DDTHH:MM:SS"]),
+        (OUTAGE | {"at": "2025-02-30T00:00:00"}, [".at = '2025-02-30T00:00:00'"]),
+        (OUTAGE | {"at": "2025-01-02T03:00:00+07:00"}, ["without an offset"]),
+        (
+            OUTAGE | {"at": datetime(2025, 1, 2, 3, tzinfo=UTC)},
+            [".at = 2025-01-02T03:00:00+00:00", "without an offset"],
+        ),
+        (
+            OUTAGE | {"at": "2024-12-31T23:59:59"},
+            ["not be before the start of the run, 2025-01-01T00:00:00"],
+        ),
+        (
+            OUTAGE | {"at": "2025-01-08T00:00:00"},
+            ["before the end of the run, 2025-01-08T00:00:00", "lengthen"],
+        ),
+        (STUCK | {"at": "2026-01-01T00:00:00"}, ["before the end of the run"]),
+        (DRY_OUT | {"at": "2025-01-08T00:00:00"}, ["before the end of the run"]),
+        (
+            DRY_OUT | {"at": "2021-12-31T23:59:59", "duration_days": 2000},
+            ["at most 3 years before the run, 2022-01-01T00:00:00"],
+        ),
+        (
+            DRY_OUT | {"duration_days": 214},  # June to December
+            ["over before the run starts at 2025-01-01T00:00:00", "replaced"],
+        ),
+        (FAILING | {"at": "2025-01-02T00:00:00"}, [".at = 2025-01-02T", "from the start"]),
+        # duration
+        (without(OUTAGE, "duration_minutes"), [".duration_minutes is missing", "duration_days"]),
+        (OUTAGE | {"duration_days": 1.0}, [".duration_days = 1.0", "keep one"]),
+        (OUTAGE | {"duration_minutes": 0}, [".duration_minutes = 0", "above 0"]),
+        (OUTAGE | {"duration_minutes": 0.33}, ["= 0.33", "whole seconds"]),
+        (STUCK | {"duration_days": -1.0}, [".duration_days = -1.0", "above 0"]),
+        (STUCK | {"duration_days": 18_263}, ["at most 18262.5"]),
+        (FAILING | {"duration_days": 1.0}, ["holds to the end", "leave it out"]),
+        (
+            DRY_OUT | {"at": "2025-01-01T00:00:00", "duration_days": 0.5},
+            [".duration_days = 0.5", "at least a day"],
+        ),
+    ],
+)
+def test_each_fault_of_an_injection_is_told_by_its_path(injection, parts):
+    only(inject_faults(injection), "--set inject.0", *parts)
+
+
+def test_injections_are_a_list_of_tables(tmp_path):
+    only(faults(overrides={"inject": OUTAGE}), "--set inject = {", "each headed [[inject]]")
+    only(faults(overrides={"injection": [OUTAGE]}), "injection = [", "did you mean inject or")
+    file = tmp_path / "run.toml"
+    file.write_text("[[inject]]\nkind = 'profile'\nvalue = 'failing'\ntarget = 'X'\n")
+    only(faults(file), "inject.0.target = 'X': no such jar")
+    (line, _) = faults(file, ["inject.kind=outage"])
+    assert "--set inject.kind = 'outage': lies in a list" in line
+
+
+def test_all_faults_of_all_injections_are_told_at_once():
+    lines = inject_faults(
+        OUTAGE | {"target": "DC-Y-01", "at": "2026-01-01T00:00:00", "value": "x"},
+        FAILING,
+        STUCK | {"value": "stick", "target": "DC-X-01", "duration_days": 0},
+        5,
+        without(DRY_OUT, "duration_days") | {"value": "rot", "target": "DC-X-01-REC-01-S1-J9"},
+        **{"scenario.hazard_scale": "high", "run.seed": -1},
+    )
+    assert [line.removeprefix("--set ").split(" = ")[0].split(" is")[0] for line in lines] == [
+        "run.seed",
+        "scenario.hazard_scale",
+        "inject.2.duration_days",
+        "inject.3",
+        "inject.0.value",
+        "inject.0.target",
+        "inject.0.at",
+        "inject.2.value",
+        "inject.2.target",
+        "inject.4.value",
+        "inject.4.target",
+        "inject.4.duration_minutes",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (OUTAGE, without(OUTAGE, "duration_minutes") | {"duration_days": 0.0625}),
+        (FAILING, FAILING | {"value": "healthy"}),
+        (DRY_OUT, DRY_OUT | {"value": "corrosion"}),
+    ],
+)
+def test_what_can_be_only_once_is_told(first, second):
+    only(inject_faults(first, STUCK, second), "inject.2 = ", "inject.0 says the same", "keep one")
+
+
+def test_injections_that_go_together_are_accepted():
+    injecting(OUTAGE, OUTAGE | {"at": "2025-01-02T04:00:00"}, OUTAGE | {"kind": "hvac_failure"})
+    injecting(STUCK, STUCK | {"value": "drift"}, STUCK | {"channel": "temperature_c"})
+    injecting(DRY_OUT, FAILING, DRY_OUT | {"target": STRING, "value": "thermal_runaway"})
+    rectifier = {"target": "DC-X-01-REC-01-S1", "channel": "float_current_a"}
+    injecting(STUCK | rectifier, **{"scenario.sensor_faults": False})
+    injecting(DRY_OUT | {"at": "2022-01-01T00:00:00", "duration_days": 1096.01})
+
+
+def test_a_profile_of_ones_own_can_be_injected():
+    run = injecting(FAILING | {"value": "mine"}, **{"scenario.profiles": {"mine": PROFILE}})
+    assert run.to_scenario().injections[0].value == "mine"
+    only(inject_faults(FAILING, **{"scenario.profiles": {"mine": PROFILE}}), "known: mine")
+
+
+# --- where laws and instruments end ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "part"),
+    [
+        # 6 cells x 2.35 V and 2.27 V, by hand
+        ({"boost_min_v": 14.2}, "boost_min_v = 14.2", "at most the chargers' set-point, 14.1 V"),
+        ({"boost_min_v": 13.9, "boost_max_v": 14.05}, "boost_max_v = 14.05", "2.35 V/cell"),
+        ({"float_min_v": 13.65}, "float_min_v = 13.65", "13.62 V (2.27 V/cell, EnerSys"),
+        ({"float_min_v": 13.2, "float_max_v": 13.6}, "float_max_v = 13.6", "at least the chargers"),
+        # 3.4 mOhm of 100 Ah are 0.1 mOhm, or 10,000 S, of 3,400 Ah
+        ({"rated_capacity_ah": 3401.0}, "rated_capacity_ah = 3401.0", "at most 3400"),
+    ],
+)
+def test_a_model_that_the_chargers_or_the_monitor_do_not_fit_is_told(change, key, part):
+    model = tomllib.loads(CATALOGUE)["models"]["HX12-120"] | change
+    fleet = small() | {"models": {"SPARE": model}}
+    only(faults(overrides={"fleet": fleet}), f"fleet.models.SPARE.{key}", part)
+
+
+def test_set_points_may_be_limits():
+    model = tomllib.loads(CATALOGUE)["models"]["HX12-120"]
+    model |= {"float_min_v": 13.62, "boost_min_v": 13.8, "boost_max_v": 14.1}
+    config.load(overrides={"fleet": small() | {"models": {"HX12-120": model}}})
+
+
+def of_capacity(rated_ah, **location):
+    model = tomllib.loads(CATALOGUE)["models"]["HX12-120"] | {"rated_capacity_ah": rated_ah}
+    return small(**location) | {"models": {"BIG": model}}
+
+
+def test_a_load_that_no_monitor_shows_is_told():
+    # By hand, a UPS at its fullest: 380 W/cell x 6 cells x 24 jars x 24 (of 2,400 Ah over 100 Ah)
+    # = 1,313,280 W; x 0.65 / 0.95 x (1 + 0.05 + 4 x 0.01) = 979,430 W.
+    systems = {"U": system({"S1": "BIG"}, jars=24)}
+    fitting = of_capacity(2400.0, systems=systems)
+    assert config.load(overrides={"fleet": fitting}).cautions() == ()
+    lines = faults(overrides={"fleet": of_capacity(2460.0, systems=systems)})
+    only(lines, "systems.U.strings.S1 = 'BIG'", "may reach 1,004 kW", "ends at 1,000 kW")
+    # 3 jars: 380 x 6 x 3 x 31 x 0.65 / 0.95 x 1.09 = 158,140 W at 1.75 x 18 = 31.5 V: 5,020 A
+    lines = faults(overrides={"fleet": of_capacity(3100.0, systems={"U": system({"S1": "BIG"})})})
+    only(lines, "strings.S1 = 'BIG'", "may reach 5,020 A", "ends at 5,000 A")
+
+
+def test_a_string_that_may_be_left_alone_with_the_load_is_a_caution():
+    systems = {"U": system({"S1": "BIG", "S2": "BIG"}, jars=24)}
+    (line,) = config.load(overrides={"fleet": of_capacity(1230.0, systems=systems)}).cautions()
+    assert line.startswith("fleet.locations.DC-X-01.systems.U: a string that is left alone")
+    assert "1,004 kW" in line
+    assert config.load(overrides={"fleet": of_capacity(1200.0, systems=systems)}).cautions() == ()
+
+
+def test_a_climate_beyond_the_sensors_is_told():
+    cold = climate(minimum_c=[-21.0, *[20.0] * 11])
+    only(fleet_faults(climate=cold), "climate.minimum_c.0 = -21.0", "within -20 to 60 degC")
+
+
+def test_a_climate_whose_weather_may_leave_the_sensors_range_is_a_caution():
+    def cautions(lowest_c, highest_c):
+        table = climate(minimum_c=[lowest_c] * 12, maximum_c=[highest_c] * 12, warm_sigma_c=1.0)
+        return config.load(overrides={"fleet": small(climate=table)}).cautions()
+
+    assert cautions(-14.8, 54.8) == ()  # 4 x 1.3 K further
+    (line,) = cautions(-15.0, 40.0)
+    assert line.startswith("fleet.climates.DC-X-01: the weather may reach -20.2 to 45.2 degC")
+    (line,) = cautions(10.0, 55.0)
+    assert "60.2 degC" in line
+
+
+def test_injections_that_stretch_a_law_are_cautions():
+    runaway = DRY_OUT | {"value": "thermal_runaway", "target": STRING}
+    flood = without(OUTAGE, "duration_minutes") | {"duration_days": 1.5}
+    first, second = injecting(runaway, STUCK, flood).cautions()
+    assert first.startswith(f"inject.0: {STRING} has temperature-compensated chargers")
+    assert second.startswith("inject.2: an outage of 1.5 days")
+    plain = {"fleet": small(temperature_compensated=False), "inject": [runaway, OUTAGE]}
+    assert config.load(overrides=plain).cautions() == ()
+
+
+def test_the_default_fleet_needs_no_caution():
+    assert config.load().cautions() == ()
+
+
 # --- selection and identity -----------------------------------------------------------------------
 
 
@@ -940,6 +1437,13 @@ def whole():
             "scheduler_file": None,
             "block_days": 2,
         },
+        "scenario": {
+            "hazard_scale": 2.0,
+            "sensor_errors": False,
+            "sensor_faults": False,
+            "profiles": {"failing": dict(PROFILE)},
+        },
+        "inject": [dict(OUTAGE), dict(STUCK), dict(DRY_OUT), dict(FAILING)],
         "fleet": {
             "time_zone": "Asia/Bangkok",
             "utc_offset_hours": 7.0,
@@ -970,6 +1474,8 @@ def accepted_or_told(**arguments):
     fleet = run.to_fleet()
     assert run.grid().instants >= 1
     assert run.selected(fleet)
+    assert len(run.to_scenario().injections) == len(run.injections()) == len(run.inject)
+    assert all(run.cautions())
     assert json.loads(json.dumps(run.identity(), allow_nan=False)) == run.identity()
 
 
