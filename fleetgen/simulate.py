@@ -135,7 +135,7 @@ def initial_states(model: SystemModel, around: World, days: list[SlowDays]) -> F
                 constants.rated_ah[s],
                 days[s].ln_i0[0],
                 state[:jars],
-                work.jar_v,
+                work[stepper.JAR_V],
             )
             thermal.warm(
                 state[:jars],
@@ -143,8 +143,8 @@ def initial_states(model: SystemModel, around: World, days: list[SlowDays]) -> F
                 unit.cabinet_rise_k,
                 days[s].thermal_k_per_w[0],
                 decay,
-                current * work.jar_v + days[s].heat_w[0],
-                work.work[1],
+                current * work[stepper.JAR_V] + days[s].heat_w[0],
+                work[stepper.SPARE],
             )
         for j in range(jars):
             soc = electrical.state_of_charge(removed[j], constants.rated_ah[s] * days[s].soh[0, j])
@@ -173,7 +173,7 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
     states[0] = initial_states(model, around, slow)
     bus[0, stepper.CONTROL_C] = total(states[0][:, jars // 2].tolist()) / strings
     bus[0, stepper.BOOST_SINCE] = stepper.NEVER
-    works = stepper.system_scratch(strings, jars)
+    works = np.zeros((strings, stepper.WORK_ROWS, jars))
     most = stepper.MOST_ROWS
     buffer = Trace(
         np.empty(most, np.int64),

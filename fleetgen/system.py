@@ -369,11 +369,11 @@ def _decays(thermal_k_per_w: Floats, heat_j_per_k: Floats, out: Floats) -> None:
 
 def day_constants(days: SlowDays, heat_j_per_k: Floats, index: int) -> DayConstants:
     """Constants of one day, from midnights (string, midnight, jar) and (string, jar)."""
-    knots = [np.ascontiguousarray(a[:, index : index + 2]) for a in days[:6]]
-    heat, thermal = (np.ascontiguousarray(a[:, index]) for a in days[6:8])
-    decay = np.empty((thermal.shape[0], len(stepper.STEPS_S), thermal.shape[1]))
-    _decays(thermal, heat_j_per_k, decay)
-    return DayConstants._make([*knots, heat, thermal, heat_j_per_k, decay])
+    knots = np.stack([a[:, index : index + 2] for a in days[:6]])
+    thermal = np.stack([*(a[:, index] for a in days[6:8]), heat_j_per_k])
+    decay = np.empty((thermal.shape[1], len(stepper.STEPS_S), thermal.shape[2]))
+    _decays(thermal[stepper.K_PER_W], heat_j_per_k, decay)
+    return DayConstants(knots, thermal, decay)
 
 
 def heat_j_per_k(model: SystemModel) -> Floats:
@@ -397,27 +397,12 @@ def inputs(
     """What the outside does to the system on local day `day`."""
     index = day - around.first_day
     midnight = int(around.midnights_s[index])
+    end = midnight + SECONDS_PER_DAY
     k = rng.key(model.seed, Stream.CHARGER_OU, model.system.system_id)
     regulation = rng.fluctuation(k, midnight, stepper.SLOT_S, 289, params.CHARGER_WANDER_TIME.value)
-    end = midnight + SECONDS_PER_DAY
-    dead = model.constants.dead_cell_s[
-        (model.constants.dead_cell_s >= midnight) & (model.constants.dead_cell_s < end)
-    ]
-    t = timeline
-    jumps = np.concatenate([dead, t.charger_start_s, t.charger_end_s])
-    edges = np.concatenate(
-        [
-            jumps,
-            t.discharge_start_s,
-            t.discharge_end_s,
-            t.equalize_start_s,
-            t.equalize_end_s,
-            t.test_start_s,
-            t.test_start_s + int(params.TEST_LIMIT.value * SECONDS_PER_HOUR),
-            offline.start_s,
-            offline.end_s,
-        ]
-    )
+    rows, deviation_v = _events_between(timeline, offline, midnight - 1, end)
+    dying = model.constants.dead_cell_s.reshape(-1)
+    jumps = np.concatenate([dying, rows[rows[:, 0] == stepper.DEVIATION, 2:].reshape(-1)])
 
     def today(instants: Ints) -> Ints:
         return np.unique(instants[(instants > midnight) & (instants < end)])
@@ -428,21 +413,37 @@ def inputs(
         load_w=load_frac(model, midnight) * model.rated_load_w,
         regulation=model.charger_offset + params.CHARGER_WANDER.value * regulation,
         compensated=model.location.temperature_compensated,
-        discharge_start_s=t.discharge_start_s,
-        discharge_end_s=t.discharge_end_s,
-        equalize_start_s=t.equalize_start_s,
-        equalize_end_s=t.equalize_end_s,
-        charger_start_s=t.charger_start_s,
-        charger_end_s=t.charger_end_s,
-        charger_v=t.charger_v,
-        test_string=t.test_string,
-        test_start_s=t.test_start_s,
-        offline_string=offline.string,
-        offline_start_s=offline.start_s,
-        offline_end_s=offline.end_s,
-        edge_s=today(edges),
-        step_s=today(jumps),
+        events=rows,
+        deviation_v=deviation_v,
+        edge_s=today(np.concatenate([jumps, rows[:, 2:].reshape(-1)])),
+        jump_s=today(jumps),
     )
+
+
+def _events_between(
+    timeline: events.Timeline, offline: Offline, start_s: int, end_s: int
+) -> tuple[Ints, Floats]:
+    """Events that touch [start_s, end_s] as the stepper takes them, and their deviations."""
+    t = timeline
+    limit_s = int(params.TEST_LIMIT.value * SECONDS_PER_HOUR)
+    every = stepper.ALL_STRINGS
+    kinds: list[tuple[int, int | Ints, Ints, Ints]] = [
+        (stepper.OUTAGE, every, t.discharge_start_s, t.discharge_end_s),
+        (stepper.EQUALIZING, every, t.equalize_start_s, t.equalize_end_s),
+        (stepper.DEVIATION, every, t.charger_start_s, t.charger_end_s),
+        (stepper.TEST, t.test_string, t.test_start_s, t.test_start_s + limit_s),
+        (stepper.OFF, offline.string, offline.start_s, offline.end_s),
+    ]
+    rows = np.concatenate(
+        [
+            np.stack(np.broadcast_arrays(np.int64(kind), np.asarray(s, np.int64), a, b), axis=1)
+            for kind, s, a, b in kinds
+        ]
+    )
+    deviation_v = np.zeros(len(rows))
+    deviation_v[rows[:, 0] == stepper.DEVIATION] = t.charger_v
+    touching = (rows[:, 3] >= start_s) & (rows[:, 2] <= end_s)
+    return rows[touching], deviation_v[touching]
 
 
 # --- thermal runaway ------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ import numpy as np
 
 from fleetgen import jit, sample, simulate, truth
 from fleetgen.derive import features
-from fleetgen.model.stepper import Replay
+from fleetgen.model import stepper
+from fleetgen.model.stepper import DayConstants, Inputs, Replay, SystemConstants, Trace
 from fleetgen.sample import BlockClock, Tally
 from fleetgen.simulate import BlockReplay
 from fleetgen.spec import (
@@ -63,8 +64,39 @@ def _model() -> tuple[SystemModel, World]:
     return model, world(0, _PLACE, _GRID, _BLOCK, DEFAULT_SCENARIO)
 
 
+def _walk() -> None:
+    """Load the walk by a day of one jar in an empty world: the costliest kernels, first.
+
+    The other process loads the world meanwhile.
+    """
+    one, never = np.ones((1, 1)), np.full((1, 1), 2**62)
+    constants = SystemConstants(
+        6.0, one[0], np.ones((1, 5)), one, one, np.zeros(1, np.int64), one, 0.0,
+        np.zeros((1, 1, 2), np.uint64), never, never,
+    )  # fmt: skip
+    day = DayConstants(
+        np.ones((6, 1, 2, 1)), np.ones((3, 1, 1)), np.ones((1, len(stepper.STEPS_S), 1))
+    )
+    edges, none = np.ones(289), np.zeros(0, np.int64)
+    outside = Inputs(
+        0, edges[:288], edges, edges, True, np.zeros((0, 4), np.int64), np.zeros(0), none, none
+    )
+    most = stepper.MOST_ROWS
+    stamps = np.zeros(most, np.int64)
+    trace = Trace(stamps, stamps.copy(), np.zeros(most), never.repeat(most, 1))
+    states, bus = np.ones((1, 3 + stepper.STRING_STATES)), np.zeros(5)
+    works, loads = np.zeros((1, stepper.WORK_ROWS, 1)), np.zeros(1, np.int64)
+    stepper.walk_day(constants, day, outside, states, bus, works, trace, one, loads)
+    replayed = Replay._make([*(np.zeros((1, 1)) for _ in range(3)), np.zeros(1), np.zeros(1)])
+    closing = Trace(none[:0], none[:0], np.zeros(0), np.zeros((1, 0), np.int64))
+    stepper.replay_day(
+        constants, day, 0, edges[:288], 0, closing, np.zeros(0), states[0], works[0], 0, replayed
+    )
+
+
 def physics() -> None:
     """Load what walks and replays a system."""
+    _walk()
     model, around = _model()
     simulate.replay(model, simulate.slow_path(model), 0, around, _BLOCK)
     truth.final_states(model, simulate.slow_path(model), 0)

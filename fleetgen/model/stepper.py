@@ -71,8 +71,7 @@ _NEAR_CUTOFF_V = 0.25
 _NEWTON_TURNS = 12
 _HOTTEST_C = params.JAR_TEMPERATURE_LIMIT.value
 _TEST_RATE = params.TEST_RATE.value
-_TEST_LIMIT_S = params.TEST_LIMIT.value * 3600.0
-_OPEN_V = params.OPEN_JAR_V.value
+_OPEN_JAR_V = params.OPEN_JAR_V.value
 _TRIP_C = params.TRIP_TEMPERATURE.value
 _TRIP_RISE_K = params.TRIP_RISE.value
 _TRIP_RATE = params.TRIP_CURRENT.value
@@ -97,64 +96,54 @@ class SystemConstants(NamedTuple):
     open_s: Ints  # (string, jar): from then on open under load
 
 
+LN_I0, SOH, GROWTH, CELLS, LEAK, ACCEPTANCE = range(6)
+"""Rows of `DayConstants.knots`, and of the work space where they are interpolated."""
+
+JAR_V, MAIN_A, HEAT_W, DECAY, SPARE, OPEN_V, CHARGE_OHM, GAS_V = range(6, 14)
+"""Further rows of a string's work space (14, jar)."""
+WORK_ROWS = 14
+
+HEAT, K_PER_W, J_PER_K = range(3)
+"""Rows of `DayConstants.thermal`."""
+
+
 class DayConstants(NamedTuple):
     """Slow quantities of a day.
 
-    The first six at its two midnights, (string, 2, jar), linear between them; heat [W], thermal
-    resistance [K/W] and heat capacity [J/K] of the day, (string, jar); decays of temperature over
-    each of `STEPS_S`, (string, step, jar).
+    `knots` (6, string, 2, jar) at its two midnights, linear between them; heat [W], thermal
+    resistance [K/W] and heat capacity [J/K] of the day in `thermal`, (3, string, jar); decays of
+    temperature over each of `STEPS_S`, (string, step, jar).
     """
 
-    ln_i0: Floats
-    soh: Floats
-    growth: Floats
-    cells: Floats
-    leak: Floats
-    acceptance: Floats
-    heat_w: Floats
-    thermal_k_per_w: Floats
-    heat_j_per_k: Floats
+    knots: Floats
+    thermal: Floats
     decay: Floats
 
 
+OUTAGE, EQUALIZING, DEVIATION, TEST, OFF = range(5)
+"""Kinds of events in `Inputs.events`: the load is on the battery, the charger equalises, the
+charger deviates from its set-point, a string's capacity is tested, a string is off the bus."""
+
+ALL_STRINGS = -1
+
+
 class Inputs(NamedTuple):
-    """What the outside does to a system in a day."""
+    """What the outside does to a system in a day.
+
+    `events` (event, 4) are kind, string or `ALL_STRINGS`, start and end [s]; `deviation_v` (event,)
+    goes with them [V/cell]. A row must begin at each of `edge_s`; at those of `jump_s` something
+    jumps without a change of mode.
+    """
 
     midnight_s: int
     room_c: Floats  # (288,) slot means
     load_w: Floats  # (289,) slot edges
     regulation: Floats  # (289,) relative deviation of the set-point
     compensated: bool
-    discharge_start_s: Ints
-    discharge_end_s: Ints
-    equalize_start_s: Ints
-    equalize_end_s: Ints
-    charger_start_s: Ints
-    charger_end_s: Ints
-    charger_v: Floats
-    test_string: Ints
-    test_start_s: Ints
-    offline_string: Ints
-    offline_start_s: Ints
-    offline_end_s: Ints
-    edge_s: Ints  # instants at which a row must begin
-    step_s: Ints  # those of them at which something jumps without a change of mode
-
-
-class Scratch(NamedTuple):
-    """Work space of one string."""
-
-    jar_v: Floats
-    main_a: Floats
-    heat_w: Floats
-    ln_i0: Floats
-    soh: Floats
-    growth: Floats
-    cells: Floats
-    leak: Floats
-    acceptance: Floats
-    decay: Floats
-    work: Floats  # (3, jar)
+    events: Ints
+    deviation_v: Floats
+    edge_s: Ints
+    jump_s: Ints
 
 
 class Trace(NamedTuple):
@@ -187,60 +176,35 @@ class Replay(NamedTuple):
     current_a: Floats  # positive in charge
 
 
-_VECTORS = 10
-
-
-def scratch(jars: int) -> Scratch:
-    """Fresh work space for a string of `jars`."""
-    return Scratch._make([*(np.zeros(jars) for _ in range(_VECTORS)), np.zeros((3, jars))])
-
-
-def system_scratch(strings: int, jars: int) -> Scratch:
-    """Fresh work space for a system: that of each string, with a leading axis (string,)."""
-    flat = [np.zeros((strings, jars)) for _ in range(_VECTORS)]
-    return Scratch._make([*flat, np.zeros((strings, 3, jars))])
+def scratch(jars: int) -> Floats:
+    """Fresh work space for a string, (14, jar)."""
+    return np.zeros((WORK_ROWS, jars))
 
 
 @kernel
-def _of(works: Scratch, s: int) -> Scratch:
-    return Scratch(
-        works.jar_v[s],
-        works.main_a[s],
-        works.heat_w[s],
-        works.ln_i0[s],
-        works.soh[s],
-        works.growth[s],
-        works.cells[s],
-        works.leak[s],
-        works.acceptance[s],
-        works.decay[s],
-        works.work[s],
-    )
-
-
-@kernel
-def _between(knots: Floats, s: int, frac: float, out: Floats) -> None:
-    for j in range(out.size):
-        out[j] = knots[s, 0, j] + frac * (knots[s, 1, j] - knots[s, 0, j])
+def _set_knot(day: DayConstants, which: int, s: int, frac: float, work: Floats) -> None:
+    for j in range(work.shape[1]):
+        low = day.knots[which, s, 0, j]
+        work[which, j] = low + frac * (day.knots[which, s, 1, j] - low)
 
 
 @kernel
 def _set_float(
-    constants: SystemConstants, day: DayConstants, s: int, t: int, frac: float, work: Scratch
+    constants: SystemConstants, day: DayConstants, s: int, t: int, frac: float, work: Floats
 ) -> None:
-    _between(day.ln_i0, s, frac, work.ln_i0)
-    _between(day.cells, s, frac, work.cells)
-    for j in range(work.cells.size):
+    _set_knot(day, LN_I0, s, frac, work)
+    _set_knot(day, CELLS, s, frac, work)
+    for j in range(work.shape[1]):
         if t >= constants.dead_cell_s[s, j]:
-            work.cells[j] = constants.cells - 1.0
+            work[CELLS, j] = constants.cells - 1.0
 
 
 @kernel
-def _set_age(day: DayConstants, s: int, frac: float, work: Scratch) -> None:
-    _between(day.soh, s, frac, work.soh)
-    _between(day.growth, s, frac, work.growth)
-    _between(day.leak, s, frac, work.leak)
-    _between(day.acceptance, s, frac, work.acceptance)
+def _set_age(day: DayConstants, s: int, frac: float, work: Floats) -> None:
+    _set_knot(day, SOH, s, frac, work)
+    _set_knot(day, GROWTH, s, frac, work)
+    _set_knot(day, LEAK, s, frac, work)
+    _set_knot(day, ACCEPTANCE, s, frac, work)
 
 
 @kernel
@@ -271,10 +235,10 @@ def _evaluate(
     state: Floats,
     row: Row,
     load_a: float,
-    work: Scratch,
+    work: Floats,
 ) -> float:
-    """Jar voltages of string `s` into `work.jar_v`; returns the current's magnitude [A]."""
-    jars = work.jar_v.size
+    """Jar voltages of string `s` into `work[JAR_V]`; returns the current's magnitude [A]."""
+    jars = work.shape[1]
     temperature_c = state[:jars]
     removed_ah = state[jars : 2 * jars]
     rated_ah = constants.rated_ah[s]
@@ -285,39 +249,39 @@ def _evaluate(
             depleting,
             state[3 * jars + DRAWN],
             state[3 * jars + REST],
-            work.cells,
+            work[CELLS],
             rated_ah,
             constants.family[s],
             removed_ah,
-            work.soh,
-            work.growth,
+            work[SOH],
+            work[GROWTH],
             temperature_c,
-            work.jar_v,
+            work[JAR_V],
         )
         if row.mode == IDLE:
             for j in range(jars):
                 if row.t >= constants.open_s[s, j]:
-                    work.jar_v[j] = _OPEN_V
+                    work[JAR_V, j] = _OPEN_JAR_V
         return load_a
     if state[3 * jars + FULL] > 0.0:
         return electrical.float_voltages(
-            row.bus_v, work.cells, rated_ah, work.ln_i0, temperature_c, work.jar_v
+            row.bus_v, work[CELLS], rated_ah, work[LN_I0], temperature_c, work[JAR_V]
         )
     return electrical.recharge_voltages(
         row.bus_v,
-        work.cells,
+        work[CELLS],
         rated_ah,
         constants.family[s],
-        work.ln_i0,
+        work[LN_I0],
         removed_ah,
-        work.leak,
-        work.soh,
-        work.growth,
-        work.acceptance,
+        work[LEAK],
+        work[SOH],
+        work[GROWTH],
+        work[ACCEPTANCE],
         temperature_c,
-        work.work,
-        work.jar_v,
-        work.main_a,
+        work[OPEN_V:],
+        work[JAR_V],
+        work[MAIN_A],
     )
 
 
@@ -328,8 +292,10 @@ def _read_resistance(
     """Take the daily reading of each jar [uOhm] into the state."""
     jars = constants.new_mohm.shape[1]
     for j in range(jars):
-        growth = day.growth[s, 0, j] + frac * (day.growth[s, 1, j] - day.growth[s, 0, j])
-        soh = day.soh[s, 0, j] + frac * (day.soh[s, 1, j] - day.soh[s, 0, j])
+        growth = day.knots[GROWTH, s, 0, j]
+        growth += frac * (day.knots[GROWTH, s, 1, j] - growth)
+        soh = day.knots[SOH, s, 0, j]
+        soh += frac * (day.knots[SOH, s, 1, j] - soh)
         soc = electrical.state_of_charge(state[jars + j], constants.rated_ah[s] * soh)
         true = electrical.resistance_ohmic_mohm(constants.new_mohm[s, j], growth, state[j], soc)
         noise = _READING_NOISE * rng.normal(constants.reading_key[s, j], t)
@@ -339,16 +305,16 @@ def _read_resistance(
 
 @kernel
 def _discharged(
-    constants: SystemConstants, s: int, state: Floats, row: Row, current_a: float, work: Scratch
+    constants: SystemConstants, s: int, state: Floats, row: Row, current_a: float, work: Floats
 ) -> None:
     """Take charge out of string `s` over a row; its heat goes into `work`."""
-    jars = work.jar_v.size
+    jars = work.shape[1]
     hours = row.dt / 3600.0
     for j in range(jars):
-        acid = electrical.acid_fraction(state[jars + j], constants.rated_ah[s] * work.soh[j])
-        open_v = work.cells[j] * electrical.open_circuit_cell_v(acid, state[j])
-        work.heat_w[j] = thermal.discharge_heat_w(
-            current_a, work.jar_v[j], open_v, state[j], work.cells[j]
+        acid = electrical.acid_fraction(state[jars + j], constants.rated_ah[s] * work[SOH, j])
+        open_v = work[CELLS, j] * electrical.open_circuit_cell_v(acid, state[j])
+        work[HEAT_W, j] = thermal.discharge_heat_w(
+            current_a, work[JAR_V, j], open_v, state[j], work[CELLS, j]
         )
         state[jars + j] += current_a * hours
     state[3 * jars + DRAWN] += current_a * hours
@@ -362,21 +328,21 @@ def _floated(
     state: Floats,
     row: Row,
     current_a: float,
-    work: Scratch,
+    work: Floats,
 ) -> None:
     """Heat of a full string on float into `work`; what was left to charge returns.
 
     A soft short keeps its jar from ever being full.
     """
-    jars = work.jar_v.size
+    jars = work.shape[1]
     finish = -1.0
     for j in range(jars):
-        work.heat_w[j] = current_a * work.jar_v[j]
-        leak = day.leak[s, 0, j]
+        work[HEAT_W, j] = current_a * work[JAR_V, j]
+        leak = day.knots[LEAK, s, 0, j]
         if state[jars + j] > 0.0 or leak > 0.0:
             if finish < 0.0:
                 finish = exponential(-row.dt / _FINISHING_S)
-            floor_ah = leak * constants.rated_ah[s] * day.soh[s, 0, j]
+            floor_ah = leak * constants.rated_ah[s] * day.knots[SOH, s, 0, j]
             state[jars + j] = floor_ah + (state[jars + j] - floor_ah) * finish
             if state[jars + j] < 1e-6:
                 state[jars + j] = 0.0
@@ -384,41 +350,41 @@ def _floated(
 
 @kernel
 def _recharged(
-    constants: SystemConstants, s: int, state: Floats, row: Row, current_a: float, work: Scratch
+    constants: SystemConstants, s: int, state: Floats, row: Row, current_a: float, work: Floats
 ) -> None:
     """Put charge into string `s` over a row.
 
     It is full once all its jars are above 99.9 % and gas: then float is the same law, without a
     step.
     """
-    jars = work.jar_v.size
+    jars = work.shape[1]
     charge_ah = _EFFICIENCY * row.dt / 3600.0
     charged = True
     for j in range(jars):
-        full_ah = constants.rated_ah[s] * work.soh[j]
-        open_v = work.cells[j] * work.work[0, j]
-        work.heat_w[j] = thermal.charge_heat_w(
-            current_a, work.main_a[j], work.jar_v[j], open_v, state[j], work.cells[j]
+        full_ah = constants.rated_ah[s] * work[SOH, j]
+        open_v = work[CELLS, j] * work[OPEN_V, j]
+        work[HEAT_W, j] = thermal.charge_heat_w(
+            current_a, work[MAIN_A, j], work[JAR_V, j], open_v, state[j], work[CELLS, j]
         )
-        floor_ah = work.leak[j] * full_ah
-        state[jars + j] = max(floor_ah, state[jars + j] - work.main_a[j] * charge_ah)
+        floor_ah = work[LEAK, j] * full_ah
+        state[jars + j] = max(floor_ah, state[jars + j] - work[MAIN_A, j] * charge_ah)
         soc = electrical.state_of_charge(state[jars + j] - floor_ah, full_ah)
-        charged = charged and soc > _FULL_SOC and work.main_a[j] < current_a
+        charged = charged and soc > _FULL_SOC and work[MAIN_A, j] < current_a
     if charged:
         state[3 * jars + FULL] = 1.0
 
 
 @kernel
-def _decay(day: DayConstants, s: int, dt: int, work: Scratch) -> Floats:
-    """Decay of each jar's temperature over a step: from the day's table, else into `work`."""
+def _set_decay(day: DayConstants, s: int, dt: int, work: Floats) -> None:
+    """Decay of each jar's temperature over a step."""
     for n in range(6):
         if dt == STEPS_S[n]:
-            ready: Floats = day.decay[s, n]
-            return ready
-    for j in range(work.decay.size):
-        time_s = day.thermal_k_per_w[s, j] * day.heat_j_per_k[s, j]
-        work.decay[j] = exponential(-dt / time_s)
-    return work.decay
+            for j in range(work.shape[1]):
+                work[DECAY, j] = day.decay[s, n, j]
+            return
+    for j in range(work.shape[1]):
+        time_s = day.thermal[K_PER_W, s, j] * day.thermal[J_PER_K, s, j]
+        work[DECAY, j] = exponential(-dt / time_s)
 
 
 @kernel
@@ -432,10 +398,10 @@ def _advance(
     current_a: float,
     room_c: float,
     midnight_s: int,
-    work: Scratch,
+    work: Floats,
 ) -> None:
     """Advance string `s` over a row at the voltages in `work`."""
-    jars = work.jar_v.size
+    jars = work.shape[1]
     book = 3 * jars
     if (
         row.t - midnight_s == constants.reading_offset_s[s]
@@ -446,25 +412,26 @@ def _advance(
     if row.mode == DISCHARGE:
         _discharged(constants, s, state, row, current_a, work)
     elif row.mode == IDLE:
-        _fill(work.heat_w, 0.0)
+        _fill(work[HEAT_W], 0.0)
     elif state[book + FULL] > 0.0:
         _floated(constants, day, s, state, row, current_a, work)
     else:
         _recharged(constants, s, state, row, current_a, work)
     for j in range(jars):
-        work.heat_w[j] += day.heat_w[s, j]
+        work[HEAT_W, j] += day.thermal[HEAT, s, j]
     depleting = max(state[book + DEPLETING], current_a if row.mode == DISCHARGE else 0.0)
     if depleting > 0.0:
         depleting *= exponential(-row.dt / _DEPLETION_S)
         state[book + DEPLETING] = depleting if depleting > 1e-3 else 0.0
+    _set_decay(day, s, row.dt, work)
     thermal.warm(
         state[:jars],
         room_c,
         constants.cabinet_rise_k[s],
-        day.thermal_k_per_w[s],
-        _decay(day, s, row.dt, work),
-        work.heat_w,
-        work.work[1],
+        day.thermal[K_PER_W, s],
+        work[DECAY],
+        work[HEAT_W],
+        work[SPARE],
     )
 
 
@@ -484,23 +451,22 @@ def _at(edges: Floats, offset_s: int) -> float:
 
 
 @kernel
-def _outage(t: int, x: Inputs) -> int:
-    """Index of the event that puts the load on the battery at `t`, or -1."""
-    for i in range(x.discharge_start_s.size):
-        if x.discharge_start_s[i] <= t < x.discharge_end_s[i]:
+def _under_way(t: int, kind: int, s: int, x: Inputs) -> int:
+    """Index of an event of a kind at `t`, or -1."""
+    for i in range(x.events.shape[0]):
+        if x.events[i, 0] == kind and x.events[i, 1] == s and x.events[i, 2] <= t < x.events[i, 3]:
             return i
     return -1
 
 
 @kernel
 def _bus_mode(t: int, bus: Floats, x: Inputs) -> int:
-    if _outage(t, x) >= 0:
+    if _under_way(t, OUTAGE, ALL_STRINGS, x) >= 0:
         return DISCHARGE
     if bus[BOOST_SINCE] != NEVER:
         return BOOST
-    for i in range(x.equalize_start_s.size):
-        if x.equalize_start_s[i] <= t < x.equalize_end_s[i]:
-            return EQUALIZE
+    if _under_way(t, EQUALIZING, ALL_STRINGS, x) >= 0:
+        return EQUALIZE
     return FLOAT
 
 
@@ -511,25 +477,13 @@ def _entry(s: int, which: int) -> int:
 
 
 @kernel
-def _tested(t: int, s: int, bus: Floats, x: Inputs) -> bool:
-    """Whether the capacity test of string `s` runs at `t`."""
-    for i in range(x.test_string.size):
-        if x.test_string[i] == s and x.test_start_s[i] <= t < x.test_start_s[i] + _TEST_LIMIT_S:
-            return bool(t >= bus[_entry(s, TESTED_UNTIL)])
-    return False
-
-
-@kernel
 def _string_mode(
     t: int, s: int, bus_mode: int, constants: SystemConstants, bus: Floats, x: Inputs
 ) -> int:
     """Mode of one string: that of the bus, unless it is cut off, open or under test."""
-    if t < bus[_entry(s, CUT_UNTIL)]:
+    if t < bus[_entry(s, CUT_UNTIL)] or _under_way(t, OFF, s, x) >= 0:
         return IDLE
-    for i in range(x.offline_string.size):
-        if x.offline_string[i] == s and x.offline_start_s[i] <= t < x.offline_end_s[i]:
-            return IDLE
-    testing = bus_mode != DISCHARGE and _tested(t, s, bus, x)
+    testing = t >= bus[_entry(s, TESTED_UNTIL)] and _under_way(t, TEST, s, x) >= 0
     if bus_mode == DISCHARGE or testing:
         for j in range(constants.open_s.shape[1]):
             if t >= constants.open_s[s, j]:
@@ -548,9 +502,9 @@ def _bus_v(
     cell_v = _BOOST_SET
     if bus_mode == FLOAT:
         cell_v = electrical.float_set_cell_v(bus[CONTROL_C], x.compensated)
-        for i in range(x.charger_start_s.size):
-            if x.charger_start_s[i] <= t < x.charger_end_s[i]:
-                cell_v += x.charger_v[i]
+        for i in range(x.events.shape[0]):
+            if x.events[i, 0] == DEVIATION and x.events[i, 2] <= t < x.events[i, 3]:
+                cell_v += x.deviation_v[i]
     return float(cell_v * constants.cells * jars * (1.0 + _at(x.regulation, t - x.midnight_s)))
 
 
@@ -569,13 +523,13 @@ def _deficit(constants: SystemConstants, states: Floats) -> float:
 
 @kernel
 def _loaded_v(
-    constants: SystemConstants, s: int, state: Floats, t: int, current_a: float, work: Scratch
+    constants: SystemConstants, s: int, state: Floats, t: int, current_a: float, work: Floats
 ) -> float:
     """Voltage of string `s` at its terminals on the bus when it carries `current_a`."""
     _evaluate(constants, s, state, Row(t, 0, int(DISCHARGE), 0.0), current_a, work)
     total = -_CABLE_OHM * current_a
-    for j in range(work.jar_v.size):
-        total += work.jar_v[j]
+    for j in range(work.shape[1]):
+        total += work[JAR_V, j]
     return total
 
 
@@ -587,7 +541,7 @@ def _share_load(
     power_w: float,
     modes: Ints,
     load_a: Floats,
-    works: Scratch,
+    works: Floats,
 ) -> bool:
     """Currents of discharging strings that carry `power_w`, into `load_a`; False if they cannot.
 
@@ -611,7 +565,7 @@ def _share_load(
     for turn in range(_NEWTON_TURNS):
         for i in range(n):
             s = active[i]
-            work = _of(works, s)
+            work = works[s]
             more = 1.02 * load_a[s] + 0.01
             v = _loaded_v(constants, s, states[s], t, load_a[s], work)
             v_more = _loaded_v(constants, s, states[s], t, more, work)
@@ -639,13 +593,13 @@ def _set_all(
     t: int,
     frac: float,
     modes: Ints,
-    works: Scratch,
+    works: Floats,
 ) -> bool:
     """Slow quantities at `frac` of the day into the works; whether no string is recharging."""
-    book = 3 * works.jar_v.shape[1]
+    book = 3 * works.shape[2]
     full = True
     for s in range(states.shape[0]):
-        work = _of(works, s)
+        work = works[s]
         _set_float(constants, day, s, t, frac, work)
         if modes[s] >= DISCHARGE:
             _set_age(day, s, frac, work)
@@ -666,7 +620,7 @@ def _advance_all(
     bus_v: float,
     modes: Ints,
     load_a: Floats,
-    works: Scratch,
+    works: Floats,
     bus: Floats,
     reached: Floats,
 ) -> int:
@@ -676,7 +630,7 @@ def _advance_all(
     margin of the lowest voltage in discharge over its cut-off [V per jar].
     """
     strings = states.shape[0]
-    jars = works.jar_v.shape[1]
+    jars = works.shape[2]
     reached[0] = 0.0
     reached[1] = 0.0
     reached[2] = 1e9
@@ -684,7 +638,7 @@ def _advance_all(
     room_c = x.room_c[min(offset // SLOT_S, SLOTS - 1)]
     for s in range(strings):
         state = states[s]
-        work = _of(works, s)
+        work = works[s]
         row = Row(t, dt, modes[s], bus_v)
         given = load_a[s] if modes[s] == DISCHARGE else 0.0
         current_a = _evaluate(constants, s, state, row, given, work)
@@ -707,15 +661,15 @@ def _advance_all(
 
 
 @kernel
-def _margin_v(constants: SystemConstants, work: Scratch) -> float:
+def _margin_v(constants: SystemConstants, work: Floats) -> float:
     """Margin of a string's lowest voltage over its cut-off [V per jar]."""
-    jars = work.jar_v.size
+    jars = work.shape[1]
     total = 0.0
     margin = 1e9
     for j in range(jars):
-        total += work.jar_v[j]
-        margin = min(margin, work.jar_v[j] - _JAR_CUTOFF_V)
-    return min(margin, total / jars - _CELL_CUTOFF * constants.cells)
+        total += work[JAR_V, j]
+        margin = min(margin, work[JAR_V, j] - _JAR_CUTOFF_V)
+    return float(min(margin, total / jars - _CELL_CUTOFF * constants.cells))
 
 
 @kernel
@@ -726,11 +680,11 @@ def _watch(s: int, t: int, dt: int, margin_v: float, bus: Floats, x: Inputs) -> 
     if bus[low] < _CUT_DELAY_S:
         return
     bus[low] = 0.0
-    outage = _outage(t, x)
+    outage = _under_way(t, OUTAGE, ALL_STRINGS, x)
     if outage >= 0:
-        bus[_entry(s, CUT_UNTIL)] = x.discharge_end_s[outage]
+        bus[_entry(s, CUT_UNTIL)] = x.events[outage, 3]
     else:
-        bus[_entry(s, TESTED_UNTIL)] = t + _TEST_LIMIT_S
+        bus[_entry(s, TESTED_UNTIL)] = x.events[_under_way(t, TEST, s, x), 3]
 
 
 @kernel
@@ -807,7 +761,7 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
     x: Inputs,
     states: Floats,
     bus: Floats,
-    works: Scratch,
+    works: Floats,
     trace: Trace,
     currents: Floats,
     loads: Ints,
@@ -820,7 +774,7 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
     jar's index over all strings.
     """
     strings = states.shape[0]
-    jars = works.jar_v.shape[1]
+    jars = works.shape[2]
     book = 3 * jars
     t = x.midnight_s
     rows = 0
@@ -849,7 +803,7 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
             bus_mode = _bus_mode(t, bus, x)
             _set_modes(t, bus_mode, constants, bus, x, modes)
         begun = offset > 0 or entered == t
-        if offset == DAY_S or ((changed or _is_one_of(t, x.step_s)) and begun):
+        if offset == DAY_S or ((changed or _is_one_of(t, x.jump_s)) and begun):
             last_v = _bus_v(t - 1, bus_before, constants, jars, bus, x)
             _record(trace, rows, t, 0, last_v, before, load_a, currents, loads)
             rows += 1
@@ -880,7 +834,7 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
             constants, states, t, power_w, modes, load_a, works
         ):
             for s in range(strings):
-                bus[_entry(s, CUT_UNTIL)] = x.discharge_end_s[_outage(t, x)]
+                bus[_entry(s, CUT_UNTIL)] = x.events[_under_way(t, OUTAGE, ALL_STRINGS, x), 3]
             _fill(load_a, 0.0)
             continue
         dt = _row_end(t, since, bus_mode, loaded, full, reached[2], x) - t
@@ -907,7 +861,7 @@ def replay_day(
     trace: Trace,
     currents: Floats,
     state: Floats,
-    work: Scratch,
+    work: Floats,
     first_row: int,
     out: Replay,
 ) -> None:
@@ -917,7 +871,7 @@ def replay_day(
     discharge rows, (discharge row,). Rows of `out` are filled from `first_row` on; `state` ends as
     the next day's checkpoint.
     """
-    jars = work.jar_v.size
+    jars = work.shape[1]
     loads = 0
     for r in range(trace.t_s.size):
         row = Row(trace.t_s[r], trace.dt_s[r], trace.mode[0, r], trace.bus_v[r])
@@ -935,12 +889,12 @@ def replay_day(
         k = first_row + r
         total = 0.0
         for j in range(jars):
-            out.jar_v[j, k] = work.jar_v[j]
+            out.jar_v[j, k] = work[JAR_V, j]
             out.jar_c[j, k] = state[j]
             out.jar_soc[j, k] = electrical.state_of_charge(
-                state[jars + j], constants.rated_ah[s] * work.soh[j]
+                state[jars + j], constants.rated_ah[s] * work[SOH, j]
             )
-            total += work.jar_v[j]
+            total += work[JAR_V, j]
         out.string_v[k] = total
         out.current_a[k] = -current_a if row.mode == DISCHARGE else current_a
         if row.dt > 0:
@@ -956,7 +910,7 @@ def float_day(
     x: Inputs,
     state: Floats,
     books: Floats,
-    work: Scratch,
+    work: Floats,
 ) -> int:
     """Advance string `s` alone through a day of float; returns when its protection trips, or -1.
 
@@ -964,7 +918,7 @@ def float_day(
     hour; never above 50 degC. `books` (3,) keeps the control temperature, the room's low pass and
     how long the limit was passed [s].
     """
-    jars = work.jar_v.size
+    jars = work.shape[1]
     for slot in range(SLOTS):
         offset = slot * SLOT_S
         t = x.midnight_s + offset
