@@ -67,6 +67,8 @@ class Stream(StrEnum):
     ENV_SENSOR = "sensor.environment"
     ENV_NOISE = "noise.environment"
     ACCEPTANCE = "acceptance-test"
+    SENSOR_FAULT = "fault.channel"
+    INJECTED_FAULT = "fault.injected"
 
 
 def key(seed: int, stream: Stream, entity: str) -> Key:

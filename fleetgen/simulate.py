@@ -142,8 +142,9 @@ def system_model(
         5 * int(36 * rng.uniform(rng.key(seed, Stream.STRING, s.string_id), 4))
         for s in system.strings
     ]
+    errors = float(scenario.sensor_errors)
     gains = [
-        [_sensor(seed, jar, 2, params.RESISTANCE_GAIN.value) for jar in s.jar_ids]
+        [errors * _sensor(seed, jar, 2, params.RESISTANCE_GAIN.value) for jar in s.jar_ids]
         for s in system.strings
     ]
     constants = SystemConstants(
@@ -169,6 +170,7 @@ def system_model(
         new_mohm=np.stack([u.new_mohm for u in units]),
         reading_offset_s=np.array([7200 + 60 * m for m in reading_minutes], np.int64),
         reading_gain=1.0 + np.array(gains),
+        reading_noise=np.full(len(gains), errors * params.RESISTANCE_NOISE.value),
         reading_key=np.stack(
             [rng.keys(seed, Stream.RESISTANCE_NOISE, s.jar_ids) for s in system.strings]
         ),
@@ -403,7 +405,7 @@ def initial_states(model: SystemModel, around: World, days: list[DayConstants]) 
                 unit.new_mohm[j], days[s].growth[0, j], state[j], 1.0
             )
             noise = rng.normal(constants.reading_key[s, j], model.grid.start_s - SECONDS_PER_DAY)
-            noise = 1.0 + params.RESISTANCE_NOISE.value * noise
+            noise = 1.0 + constants.reading_noise[s] * noise
             state[2 * jars + j] = np.floor(
                 true * constants.reading_gain[s, j] * noise * 1000.0 + 0.5
             )

@@ -59,7 +59,6 @@ _CELL_CUTOFF = params.STRING_CUTOFF.value
 _JAR_CUTOFF_CELL = params.JAR_CUTOFF.value / 6.0
 _CUT_DELAY_S = params.CUTOFF_DELAY.value
 _REST_S = params.RESISTANCE_REST.value
-_READING_NOISE = params.RESISTANCE_NOISE.value
 _CABLE_OHM = params.CABLE_RESISTANCE.value
 _NEAR_CUTOFF_V = 0.25
 _NEWTON_TURNS = 12
@@ -80,6 +79,7 @@ class SystemConstants(NamedTuple):
     new_mohm: Floats  # (string, jar)
     reading_offset_s: Ints
     reading_gain: Floats  # (string, jar)
+    reading_noise: Floats  # (string,)
     reading_key: NDArray[np.uint64]  # (string, jar, 2)
 
 
@@ -288,7 +288,7 @@ def _read_resistance(
         soh = day.soh[s, 0, j] + frac * (day.soh[s, 1, j] - day.soh[s, 0, j])
         soc = electrical.state_of_charge(state[jars + j], constants.rated_ah[s] * soh)
         true = electrical.resistance_ohmic_mohm(constants.new_mohm[s, j], growth, state[j], soc)
-        noise = 1.0 + _READING_NOISE * rng.normal(constants.reading_key[s, j], t)
+        noise = 1.0 + constants.reading_noise[s] * rng.normal(constants.reading_key[s, j], t)
         state[2 * jars + j] = np.floor(true * constants.reading_gain[s, j] * noise * 1000.0 + 0.5)
 
 

@@ -16,7 +16,7 @@ from fleetgen.config import load
 from fleetgen.io import dataset
 from fleetgen.model import events
 from fleetgen.schema import FEATURE_STORE, TABLES, Column, Table
-from fleetgen.spec import NULL, Block, Codes, Constant, Instants, Plain, Runs
+from fleetgen.spec import DEFAULT_SCENARIO, NULL, Block, Codes, Constant, Instants, Plain, Runs
 from tests import oracles, tiny
 from tests.golden import make
 
@@ -449,7 +449,9 @@ def test_rooms_do_not_depend_on_blocks():
         def sampled(block, site=site):
             world = simulate.world(2, site.location, grid, block)
             clock = sample.BlockClock(grid, block)
-            return sample.sample_room(2, site.location, site.sensor_id, world, clock)
+            return sample.sample_room(
+                2, site.location, site.sensor_id, world, clock, DEFAULT_SCENARIO
+            )
 
         days = [sampled(Block(d, d + 1)) for d in range(month.first_day, month.end_day)]
         moved += int((np.concatenate(days, axis=1) != sampled(month)).sum())

@@ -87,27 +87,48 @@ def deviation(values, scale):
     return (isqrt(4 * scale * scale * spread) // n + 1) // 2 if spread else 0
 
 
+def known(values):
+    return [v for v in values if not pd.isna(v)]
+
+
+def modes_before(mode, step_s):
+    """Per sample: the last mode known in the half day before, or None."""
+    reach = max(1, 12 * HOUR_S // step_s)
+    found = []
+    for i in range(len(mode)):
+        back = known(mode[max(0, i - reach) : i])
+        found.append(back[-1] if back else None)
+    return found
+
+
 def on_battery_charge(mode, current, step_s):
     """Per sample: discharged charge [0.01 A s], and whether a discharge begins there."""
-    charge, begins, zero = [], [], 0
-    for i, m in enumerate(mode):
-        begins.append(m == "discharge" and (i == 0 or mode[i - 1] != "discharge"))
+    charge, begins, zero, last = [], [], 0, None
+    for i, (m, before) in enumerate(zip(mode, modes_before(mode, step_s), strict=True)):
+        begins.append(m == "discharge" and before != "discharge")
         if begins[-1]:
-            back = [
-                current[k] for k in range(max(0, i - HOUR_S // step_s), i) if mode[k] == "float"
-            ]
-            zero = statistics.median_low(back) if back else 0
-        charge.append((zero - current[i]) * step_s if m == "discharge" else 0)
+            hour = range(max(0, i - HOUR_S // step_s), i)
+            back = known(current[k] for k in hour if mode[k] == "float")
+            zero, last = statistics.median_low(back) if back else 0, None
+        charge.append(0)
+        if m == "discharge" and not pd.isna(current[i]):
+            missing = range(last + 1, i) if last is not None else ()
+            mean_a = Fraction(current[i] + current[last], 2) if missing else 0
+            hidden_s = len(missing) * step_s
+            charge[-1] = (zero - current[i]) * step_s + floor(hidden_s * (zero - mean_a))
+            last = i
     return charge, begins
 
 
 def surges(mode, current, step_s, rated_ah):
     """Per sample: whether it is a transfer or a step of current of 0.05 C10 within 10 s."""
-    found = [False]
-    for before, after, a, b in zip(mode, mode[1:], current, current[1:], strict=False):
-        transfer = (before == "discharge") != (after == "discharge")
-        step = step_s <= 10 and abs(b - a) >= 0.05 * rated_ah * 100
-        found.append(transfer or step)
+    found = []
+    earlier = zip(modes_before(mode, step_s), [None, *current], strict=False)
+    for (before, a), after, b in zip(earlier, mode, current, strict=True):
+        told = before is not None and not pd.isna(after)
+        transfer = told and (before == "discharge") != (after == "discharge")
+        step = a is not None and not pd.isna(a) and not pd.isna(b) and step_s <= 10
+        found.append(transfer or (step and abs(b - a) >= 0.05 * rated_ah * 100))
     return found
 
 
@@ -153,7 +174,7 @@ def recomputed(place, step_s, hours):
             hour = (jar.ts - START_S) // HOUR_S
             volts[unit] = jar.voltage_v.groupby(hour).apply(list).to_dict()
             temps[unit] = jar.temperature_c.groupby(hour).apply(list).to_dict()
-            readings[unit] = jar.resistance_mohm.groupby(hour).last().to_dict()
+            readings[unit] = jar.resistance_mohm.groupby(hour).apply(lambda c: c.iloc[-1]).to_dict()
         for unit in units:
             initial = round(battery.initial_resistance_mohm[unit] * 1000)
             cycles = drawn = 0
@@ -163,18 +184,27 @@ def recomputed(place, step_s, hours):
                 cycles += sum(s["begins"])
                 drawn += sum(s["charge"])
                 reading = readings[unit].get(h)
+                reading = None if pd.isna(reading) else reading
                 share = reading and half_up(Fraction(10_000 * reading, initial))
-                off = [10 * a + 18 * (b - 250) for a, b in zip(v, t, strict=True)]
-                floating = [o for o, m in zip(off, s["mode"], strict=True) if m == "float"]
+                floating = [
+                    10 * a + 18 * (b - 250)
+                    for a, b, m in zip(v, t, s["mode"], strict=True)
+                    if m == "float" and not pd.isna(a) and not pd.isna(b)
+                ]
+                v, t = known(v), known(t)
                 low, high = (round(10_000 * model[f"float_{end}_v"]) for end in ("min", "max"))
-                everyone = [x for u in units for x in volts[u].get(h, [])]
+                everyone = known(x for u in units for x in volts[u].get(h, []))
                 balance = (
                     Fraction(10 * sum(v), len(v)) - Fraction(10 * sum(everyone), len(everyone))
                     if v
                     else None
                 )
-                known = [x for x in s["thd"] if pd.notna(x)]
-                warm = half_up(Fraction(100 * (sum(t) - sum(room_hours[h])), len(t))) if t else None
+                around = known(room_hours.get(h, []))
+                warm = (
+                    half_up(100 * (Fraction(sum(t), len(t)) - Fraction(sum(around), len(around))))
+                    if t and around
+                    else None
+                )
                 rows.append(
                     {
                         "feature_ts": START_S + HOUR_S * (h + 1),
@@ -195,8 +225,8 @@ def recomputed(place, step_s, hours):
                         "time_below_float_min": sum(o < low for o in floating) * step_s,
                         "time_above_float_max": sum(o > high for o in floating) * step_s,
                         "surge_events_count": sum(s["surge"]),
-                        "ripple_rms_mean": mean(s["ripple"], 10),
-                        "thd_mean": mean(known, 10),
+                        "ripple_rms_mean": mean(known(s["ripple"]), 10),
+                        "thd_mean": mean(known(s["thd"]), 10),
                     }
                 )
     return pd.DataFrame(rows)
