@@ -7,7 +7,7 @@ group at a time. Blocks are cut into row groups of whole local days.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise
 
@@ -195,7 +195,8 @@ class Tally:
                 ranks = (np.cumsum(used) - 1).astype(np.uint8)
                 ranked = np.full(counts.size, nulls * len(present), np.uint8)
                 sensors.rank(counts, low, ranks, ranked)
-                return Codes(ranked, np.append(low + present, [NULL] * nulls))
+                levels = np.append(low + present, np.full(int(nulls), NULL))
+                return Codes(ranked, levels)
         if span + nulls > 65_536:
             return Plain(np.where(counts == _NULL32, NULL, counts.astype(np.int64)))
         levels = np.arange(low, high + 1 + nulls, dtype=np.int64)
@@ -242,11 +243,13 @@ def _local_day(grid: TimeGrid, instant_s: int) -> int:
 class StringSamples:
     """Channels of one string in a block: `mode` uint8 (row,) and counts int32 (7, row).
 
-    `lost` are the rows of communication losses.
+    `equalizing` is 1 in that mode, known or not, uint8 (row,); `lost` are the rows of communication
+    losses.
     """
 
     mode: NDArray[np.uint8]
     counts: Counts
+    equalizing: NDArray[np.uint8]
     lost: tuple[slice, ...] = ()
 
 
@@ -278,7 +281,7 @@ def sample_string(
         else:
             _silence(fault, counts, stuck)
             counts[5, rows] = _power(counts[0, rows], counts[1, rows])
-    return StringSamples(mode, counts, tuple(lost))
+    return replace(samples, lost=tuple(lost))
 
 
 def _faults(
@@ -356,7 +359,7 @@ def _read_string(
     )
     if ups:  # no float current channel
         counts[4] = _NULL32
-    return StringSamples(mode, counts)
+    return StringSamples(mode, counts, (mode == _EQUALIZE).astype(np.uint8))
 
 
 def _day_edges(midnights: Floats) -> Floats:
@@ -403,7 +406,7 @@ def string_groups(
             "ts": clock.instants(first, end),
             "string_id": Constant(string_id, end - first),
             "mode": Codes(samples.mode[rows], (*MODES, None)),
-            "equalize_flag": Codes((samples.mode[rows] == _EQUALIZE).astype(np.uint8), flags),
+            "equalize_flag": Codes(samples.equalizing[rows], flags),
             "generator_test_flag": Codes(test[rows], flags),
             "transfer_event_flag": Codes(transfer[rows], flags),
             **chunks,
@@ -432,6 +435,9 @@ def string_account(
     grid, block = clock.grid, clock.block
     account = features.Account()
 
+    def hourly(samples: StringSamples, of: BlockClock) -> Ints:
+        return string_hours(model, s, samples.mode, samples.counts, of, of.hour_bounds)
+
     def take(sums: Ints) -> None:
         account.cycles += int(sums[:, features.CYCLES].sum())
         account.charge += int(sums[:, features.CHARGE].sum())
@@ -448,17 +454,15 @@ def string_account(
         halo = Block(min(spans.pop().first_day, halo.first_day), block.first_day)
     for span in spans:
         before = BlockClock(grid, span)
-        take(string_hours(model, s, _again(model, path, s, before), before, before.hour_bounds))
+        take(hourly(_again(model, path, s, before), before))
     if not halo.days:
-        return account, string_hours(model, s, samples, clock, clock.hour_bounds)
+        return account, hourly(samples, clock)
     before = BlockClock(grid, halo)
     earlier = _again(model, path, s, before)
-    joined = StringSamples(
-        np.concatenate([earlier.mode, samples.mode]),
-        np.concatenate([earlier.counts, samples.counts], axis=1),
-    )
+    mode = np.concatenate([earlier.mode, samples.mode])
+    counts = np.concatenate([earlier.counts, samples.counts], axis=1)
     bounds = np.concatenate([before.hour_bounds[:-1], before.rows + clock.hour_bounds])
-    sums = string_hours(model, s, joined, before, bounds)
+    sums = string_hours(model, s, mode, counts, before, bounds)
     take(sums[: before.hours])
     return account, sums[before.hours :]
 
@@ -470,12 +474,17 @@ def _again(model: SystemModel, path: SlowPath, s: int, clock: BlockClock) -> Str
 
 
 def string_hours(
-    model: SystemModel, s: int, samples: StringSamples, clock: BlockClock, bounds: Ints
+    model: SystemModel,
+    s: int,
+    mode: NDArray[np.uint8],
+    counts: Counts,
+    clock: BlockClock,
+    bounds: Ints,
 ) -> Ints:
     """Hourly sums of samples that begin where `clock` does, (hour, 7)."""
     rated_ah = model.system.strings[s].model.rated_capacity_ah
-    channels = samples.counts[[1, 2, 6]]
-    return features.string_hours(samples.mode, channels, bounds, clock.grid.interval_s, rated_ah)
+    channels = counts[[1, 2, 6]]
+    return features.string_hours(mode, channels, bounds, clock.grid.interval_s, rated_ah)
 
 
 # --- jars -----------------------------------------------------------------------------------------

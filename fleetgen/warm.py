@@ -96,7 +96,9 @@ def sampling() -> None:
         list(groups)
     room = sample.sample_room(0, _PLACE, "W-ENV-01", around, clock, model.scenario)
     list(sample.room_groups("W-ENV-01", room, clock, tally))
-    string_hours = sample.string_hours(model, 0, samples, clock, clock.hour_bounds)
+    string_hours = sample.string_hours(
+        model, 0, samples.mode, samples.counts, clock, clock.hour_bounds
+    )
     room_hours = sample.room_hours(room, clock)
     sample.feature_group(
         model,

@@ -141,7 +141,7 @@ ROOM = _family(("temperature_c", "humidity_pct"), _offset(0))
 
 
 class Episodes(NamedTuple):
-    """Faults of one entity by kind and start, each (fault,); NaN where there is no magnitude."""
+    """Faults of one entity by kind, channel and start, each (fault,); NaN is no magnitude."""
 
     kind: Ints
     channel: Ints
@@ -264,7 +264,7 @@ def episodes(
     if not forced:
         return drawn
     joined = [np.append(a, b) for a, b in zip(drawn, zip(*forced, strict=True), strict=True)]
-    order = np.lexsort((joined[2], joined[0]))
+    order = np.lexsort((joined[2], joined[1], joined[0]))
     return Episodes(*(column[order] for column in joined))
 
 
