@@ -227,22 +227,18 @@ def test_blocks_and_writers_give_the_same(faulty: Faulty, changes: Changes) -> N
 
 @pytest.mark.parametrize(("interval", "common"), [(60, 300), (7, 2_100)])
 def test_common_instants_have_common_values(faulty: Faulty, interval: int, common: int) -> None:
-    two_days: Changes = {"run.duration_days": 3, "select.strings": STRING}
-    other = faulty({**two_days, "run.sampling_seconds": interval})
+    changes: Changes = {"run.duration_days": 3, "select.strings": STRING}
+    other = faulty({**changes, "run.sampling_seconds": interval})
     for table in SAMPLED:
-        key = TABLES[table].key
-        expected, found = (
-            made.read(table).filter(
-                pa.array(
-                    (pc.cast(made.read(table)[key[0]], pa.int64()).to_numpy() // 1000 - FIRST_S)
-                    % common
-                    == 0
-                )
-            )
-            for made in (faulty(two_days), other)
-        )
+        expected, found = (at(made.read(table), common) for made in (faulty(changes), other))
         assert expected.num_rows > 100
         assert found.equals(expected), table
+
+
+def at(rows: pa.Table, every_s: int) -> pa.Table:
+    """Rows at instants that are a multiple of `every_s` after the start."""
+    since_s = pc.cast(rows["ts"], pa.int64()).to_numpy() // 1000 - FIRST_S
+    return rows.filter(pa.array(since_s % every_s == 0))
 
 
 def test_a_short_run_is_the_beginning_of_a_long_one(faulty: Faulty) -> None:
