@@ -9,6 +9,7 @@ from fleetgen.io.tables import arrow_type
 from fleetgen.schema import (
     DATA_VERSION,
     DIMENSIONS,
+    EPISODES,
     MODES,
     SCHEMA_VERSION,
     TELEMETRY,
@@ -46,10 +47,19 @@ ENTITIES = """\
 One CSV file each, `TABLE.csv`; an entity appears when a selected battery belongs to it."""
 
 
+WHAT_HAPPENED = """\
+## What happened
+
+One CSV file, of episodes that touch the run; made again when a run is extended."""
+
+
 def page() -> str:
     """The whole page."""
-    series, entities = map(_section, TELEMETRY), map(_section, DIMENSIONS)
-    return "\n\n".join([HEAD, SERIES, *series, ENTITIES, *entities]) + "\n"
+    series, entities, episodes = (
+        map(_section, tables) for tables in (TELEMETRY, DIMENSIONS, EPISODES)
+    )
+    parts = [HEAD, SERIES, *series, ENTITIES, *entities, WHAT_HAPPENED, *episodes]
+    return "\n\n".join(parts) + "\n"
 
 
 def _section(table: Table) -> str:

@@ -1,7 +1,8 @@
-"""The dimension tables of a run: its locations, systems, strings, jars in service and sensors."""
+"""The entities of a run as tables: what there is, and what goes wrong with it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from functools import partial
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from fleetgen import rng
-from fleetgen.model import params, population
+from fleetgen.model import faults, params, population
 from fleetgen.rng import Stream
 from fleetgen.schema import (
+    ANOMALY,
     BATTERY,
     BATTERY_MODEL,
     BATTERY_SYSTEM,
@@ -31,10 +33,11 @@ from fleetgen.spec import (
     Location,
     Plain,
     RowGroup,
+    Run,
     Scenario,
     TimeGrid,
 )
-from fleetgen.units import day_number
+from fleetgen.units import day_number, iso_instant
 
 Row = dict[str, Any]
 
@@ -97,13 +100,7 @@ def dimension_tables(
                     scenario,
                 )
     rows[BATTERY_MODEL] = [models[name] for name in sorted(models)]
-    return {
-        table: [
-            _row_group(table, entries[first : first + _ROW_GROUP_ROWS])
-            for first in range(0, len(entries), _ROW_GROUP_ROWS)
-        ]
-        for table, entries in rows.items()
-    }
+    return {table: _row_groups(table, entries) for table, entries in rows.items()}
 
 
 def _location_row(location: Location, time_zone: str) -> Row:
@@ -189,6 +186,81 @@ def _years_later(day: date, years: int) -> date:
     if (day.month, day.day) == (2, 29):
         return date(day.year + years, 2, 28)
     return day.replace(year=day.year + years)
+
+
+def anomaly_groups(
+    fleet: Fleet, selected: dict[str, tuple[str, ...]], run: Run
+) -> Iterator[RowGroup]:
+    """Row groups of `anomaly`: what befalls selected entities and touches the run.
+
+    Ends may lie after that of the run. All follows from the run's plan.
+    """
+    grid = run.grid
+    entities: set[str] = set()
+    for site in fleet.sites:
+        families: dict[str, faults.Family] = {}
+        for system in site.systems:
+            of_string = faults.UPS_STRING if system.kind == "UPS" else faults.RECTIFIER_STRING
+            for string in system.strings:
+                if string.string_id in selected:
+                    families[string.string_id] = of_string
+                    families |= dict.fromkeys(selected[string.string_id], faults.JAR)
+        if families:
+            families[site.sensor_id] = faults.ROOM
+            entities |= {site.location.location_id, *families}
+            rows = [row for item in families.items() for row in _fault_rows(run, *item)]
+            yield from _row_groups(ANOMALY, rows)
+    events = (e for e in run.scenario.injections if e.kind != "sensor_fault")
+    rows = [
+        _anomaly_row(grid, event.target, None, event.value or event.kind, *span, None, True)
+        for event in events
+        for span in [(event.start_s, event.start_s + event.duration_s)]
+        if event.target in entities and span[0] < grid.end_s and span[1] > grid.start_s
+    ]
+    yield from _row_groups(ANOMALY, rows)
+
+
+def _fault_rows(run: Run, entity: str, family: faults.Family) -> Iterator[Row]:
+    grid = run.grid
+    span = grid.utc_offset_s, grid.start_s, grid.end_s
+    found = faults.episodes(run.seed, run.scenario, family, entity, *span)
+    for kind, code, start_s, end_s, size, injected in zip(
+        *(column.tolist() for column in found), strict=True
+    ):
+        channel = None if code == faults.ALL else family.channels[code]
+        magnitude = None if size != size else size  # NaN
+        name = faults.KINDS[kind]
+        yield _anomaly_row(grid, entity, channel, name, start_s, end_s, magnitude, injected)
+
+
+def _anomaly_row(
+    grid: TimeGrid,
+    entity: str,
+    channel: str | None,
+    kind: str,
+    start_s: int,
+    end_s: int,
+    magnitude: float | None,
+    injected: bool,
+) -> Row:
+    start = iso_instant(start_s, grid.utc_offset_s)
+    return {
+        "anomaly_id": f"{entity}/{channel or 'all'}/{kind}/{start}",
+        "entity_id": entity,
+        "channel": channel,
+        "kind": kind,
+        "start_ts": 1000 * start_s,
+        "end_ts": 1000 * end_s,
+        "magnitude": magnitude,
+        "injected": injected,
+    }
+
+
+def _row_groups(table: Table, rows: list[Row]) -> list[RowGroup]:
+    return [
+        _row_group(table, rows[first : first + _ROW_GROUP_ROWS])
+        for first in range(0, len(rows), _ROW_GROUP_ROWS)
+    ]
 
 
 def _row_group(table: Table, rows: list[Row]) -> RowGroup:

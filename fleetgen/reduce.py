@@ -10,6 +10,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from fleetgen import __version__, fleet
 from fleetgen.config import RunConfig
@@ -19,6 +20,7 @@ from fleetgen.plan import Estimate, Plan
 from fleetgen.report import page
 from fleetgen.report.summary import Summary
 from fleetgen.schema import (
+    ANOMALY,
     DATA_VERSION,
     FEATURE_STORE,
     REPORT_FILE,
@@ -30,7 +32,7 @@ from fleetgen.task import CHECKPOINTS, MEMBERS, member_key
 
 
 def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
-    """Write dimension tables, single files, states and report, then the manifest."""
+    """Write dimension tables, anomalies, single files, states and report, then the manifest."""
     summary = Summary()
     for receipt in _receipts(plan, store):
         summary.take(receipt)
@@ -38,6 +40,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
     if plan.run.format != "none":
         closing = [
             *_dimensions(config, plan, store),
+            _anomalies(plan, store),
             _feature_file(plan, store, summary.rows[FEATURE_STORE.name]),
             _states(plan, store, summary.batteries),
             _report(plan, cost, store, summary),
@@ -110,6 +113,22 @@ def _dimensions(config: RunConfig, plan: Plan, store: Store) -> Iterator[FileEnt
         rows = sum(next(iter(group.values())).rows for group in row_groups)
         data = tables.csv_bytes(table, row_groups, grid.utc_offset_s)
         yield _put(store, table.name, f"{table.name}.csv", rows, [data])
+
+
+def _anomalies(plan: Plan, store: Store) -> FileEntry:
+    """What went wrong in the run, as CSV."""
+    offset_s = plan.run.grid.utc_offset_s
+    rows = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal rows
+        yield tables.csv_bytes(ANOMALY, [], offset_s)
+        for group in fleet.anomaly_groups(plan.fleet, plan.selected, plan.run):
+            rows += group[ANOMALY.names[0]].rows
+            yield tables.csv_bytes(ANOMALY, [group], offset_s, header=False)
+
+    entry = _put(store, ANOMALY.name, f"{ANOMALY.name}.csv", 0, pieces())
+    return replace(entry, rows=rows)
 
 
 def _feature_file(plan: Plan, store: Store, rows: int) -> FileEntry:

@@ -74,6 +74,8 @@ class Stream(StrEnum):
     FAILURE = "jar.failure"
     CORROSION_STEP = "jar.corrosion-step"
     RUNAWAY = "string.runaway"
+    SENSOR_FAULT = "fault.channel"
+    INJECTED_FAULT = "fault.injected"
 
 
 def key(seed: int, stream: Stream, entity: str) -> Key:

@@ -1,4 +1,4 @@
-"""The measured side of a block: instruments, row groups, digests, features, statistics.
+"""The measured side of a block: instruments and their faults, row groups, digests, features.
 
 Pure: takes replayed physics and yields row groups table by table, so that a writer holds one row
 group at a time. Blocks are cut into row groups of whole local days.
@@ -6,9 +6,9 @@ group at a time. Blocks are cut into row groups of whole local days.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from fleetgen import digest, rng, simulate
 from fleetgen.derive import features
 from fleetgen.elementary import exponential, total
-from fleetgen.model import params, sensors, stepper
+from fleetgen.model import faults, params, sensors, stepper
+from fleetgen.model.faults import Ticks
 from fleetgen.rng import Stream
 from fleetgen.schema import (
     COOLING,
@@ -41,6 +42,7 @@ from fleetgen.spec import (
     Plain,
     RowGroup,
     Runs,
+    Scenario,
     TimeGrid,
 )
 from fleetgen.system import SystemModel, load_frac
@@ -50,6 +52,8 @@ from fleetgen.world import World, world
 Ints = NDArray[np.int64]
 Counts = NDArray[np.int32]
 Floats = NDArray[np.float64]
+Past = Callable[[int], tuple[World, BlockReplay]]
+"""Physics of the day that holds an instant before the block: where a reading got stuck."""
 
 ROW_GROUP_DAYS = 8
 TRANSFER_S = 10
@@ -57,6 +61,9 @@ TRANSFER_S = 10
 _DISCHARGE = MODES.index("discharge")
 _EQUALIZE = MODES.index("equalize")
 _NULL32 = sensors.NULL_COUNT
+_JAR_UNITS = tuple(JAR_RAW.column(name).per_unit for name in faults.JAR.channels)
+_OHMIC = faults.JAR.channels.index("resistance_mohm")
+_ROOM_UNIT = ENV.column("temperature_c").per_unit
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,11 @@ class BlockClock:
     def first_s(self) -> int:
         """Instant of the first sample."""
         return self.grid.start_s + self.first_index * self.grid.interval_s
+
+    @property
+    def ticks(self) -> Ticks:
+        """Instants of the samples."""
+        return Ticks(self.first_s, self.grid.interval_s, self.rows)
 
     def bounds(self, instants_s: Ints) -> Ints:
         """Row of the first sample at or after each instant, int64 (instant,)."""
@@ -178,6 +190,16 @@ class Tally:
             return Codes(np.zeros(counts.size, np.uint8), np.array([NULL]))
         self.sketches.setdefault(f"{table.name}.{column}", Sketch()).add(known, total, low, high)
         span, nulls = high - low + 1, known < counts.size
+        if 256 < span + nulls <= 65_536:
+            used = np.zeros(span, np.bool_)
+            sensors.mark(counts, low, used)
+            present = np.flatnonzero(used)
+            if len(present) + nulls <= 256:  # a spike, and a byte is enough
+                ranks = (np.cumsum(used) - 1).astype(np.uint8)
+                ranked = np.full(counts.size, nulls * len(present), np.uint8)
+                sensors.rank(counts, low, ranks, ranked)
+                levels = np.append(low + present, np.full(int(nulls), NULL))
+                return Codes(ranked, levels)
         if span + nulls > 65_536:
             return Plain(np.where(counts == _NULL32, NULL, counts.astype(np.int64)))
         levels = np.arange(low, high + 1 + nulls, dtype=np.int64)
@@ -194,37 +216,116 @@ def _channel(seed: int, stream: Stream, entity: str, number: int, sigma: float) 
     return sigma * rng.normal(rng.key(seed, stream, entity), number)
 
 
+Stuck = Callable[[faults.Fault], int]
+
+
+def _silence(fault: faults.Fault, counts: Counts, stuck: Stuck) -> None:
+    """Let a channel of counts (channel, row) be stuck or null, in place."""
+    is_stuck = fault.kind == faults.STUCK
+    counts[fault.channel, fault.rows] = stuck(fault) if is_stuck else _NULL32
+
+
+def physics_of(
+    model: SystemModel, path: SlowPath, s: int, instant_s: int
+) -> tuple[World, BlockReplay]:
+    """World and replay of string `s` on the local day that holds an instant of the run."""
+    day = _local_day(model.grid, instant_s)
+    block = Block(day, day + 1)
+    around = world(model.seed, model.location, model.grid, block, model.scenario)
+    return around, simulate.replay(model, path, s, around, block)
+
+
+def _local_day(grid: TimeGrid, instant_s: int) -> int:
+    return (instant_s + grid.utc_offset_s) // SECONDS_PER_DAY
+
+
 # --- strings --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class StringSamples:
-    """Channels of one string in a block: `mode` uint8 (row,) and counts int32 (7, row)."""
+    """Channels of one string in a block: `mode` uint8 (row,) and counts int32 (7, row).
+
+    `equalizing` is 1 in that mode, known or not, uint8 (row,); `lost` are the rows of communication
+    losses.
+    """
 
     mode: NDArray[np.uint8]
     counts: Counts
+    equalizing: NDArray[np.uint8]
+    lost: tuple[slice, ...] = ()
 
 
 def sample_string(
-    model: SystemModel, s: int, around: World, played: BlockReplay, clock: BlockClock
+    model: SystemModel, s: int, around: World, played: BlockReplay, clock: BlockClock, past: Past
 ) -> StringSamples:
-    """What the string's instruments report in the block."""
+    """What the string's monitor reports in the block.
+
+    Without sensor errors, values are still rounded to the columns' resolution.
+    """
+    ticks = clock.ticks
+    samples = _read_string(model, s, around, played, ticks)
+    mode, counts, lost = samples.mode, samples.counts, []
+
+    def stuck(fault: faults.Fault) -> int:
+        then_s = max(fault.start_s, clock.grid.start_s)
+        here = then_s >= around.midnights_s[0]
+        physics = (around, played) if here else past(then_s)
+        return int(_read_string(model, s, *physics, Ticks(then_s, 1, 1)).counts[fault.channel, 0])
+
+    family = faults.UPS_STRING if model.system.kind == "UPS" else faults.RECTIFIER_STRING
+    found = _faults(model, family, model.system.strings[s].string_id, ticks)
+    for fault in faults.seen(found, ticks):
+        rows = fault.rows
+        if fault.kind == faults.COMMUNICATION_LOSS:
+            mode[rows] = features.NO_MODE
+            counts[:, rows] = _NULL32
+            lost.append(rows)
+        else:
+            _silence(fault, counts, stuck)
+            counts[5, rows] = _power(counts[0, rows], counts[1, rows])
+    return replace(samples, lost=tuple(lost))
+
+
+def _faults(
+    model: SystemModel, family: faults.Family, entity: str, ticks: Ticks
+) -> faults.Episodes:
+    """Faults of an entity that touch a range of instants."""
+    offset_s = model.grid.utc_offset_s
+    span = ticks.first_s, ticks.end_s
+    return faults.episodes(model.seed, model.scenario, family, entity, offset_s, *span)
+
+
+def _power(volts: Counts, amperes: Counts) -> Counts:
+    """Power [W] of counts of 0.01 V and 0.01 A, null where one is."""
+    watts = np.floor(volts.astype(np.float64) * amperes / 10_000.0 + 0.5)
+    null = (volts == _NULL32) | (amperes == _NULL32)
+    return np.where(null, float(_NULL32), watts).astype(np.int32)
+
+
+def _read_string(
+    model: SystemModel, s: int, around: World, played: BlockReplay, ticks: Ticks
+) -> StringSamples:
+    """What the string's instruments measure at the instants."""
     string = model.system.strings[s]
-    seed, grid, place = model.seed, clock.grid, string.string_id
-    first_s, step_s, rows = clock.first_s, grid.interval_s, clock.rows
+    seed, place, errors = model.seed, string.string_id, float(model.scenario.sensor_errors)
+    first_s, step_s, rows = ticks
     start_s = int(around.midnights_s[0])
+
+    def error(number: int, sigma: params.Parameter) -> float:
+        return errors * _channel(seed, Stream.STRING_SENSOR, place, number, sigma.value)
+
     room_c, frac, hall, ohm = (np.empty(rows) for _ in range(4))
     sensors.interpolated(around.room_c, 60, start_s, first_s, step_s, room_c)
     loads = np.stack([load_frac(model, int(m)) for m in around.midnights_s])
     sensors.interpolated(loads, stepper.SLOT_S, start_s, first_s, step_s, frac)
     wander = rng.wander(
         rng.keys(seed, Stream.HALL_WANDER, (place,)),
-        clock.block.first_day,
-        clock.block.days + 1,
+        around.first_day,
+        len(around.midnights_s) + 1,
         int(params.HALL_WANDER_KNOT.value),
     )
-    offset = _channel(seed, Stream.STRING_SENSOR, place, 2, params.HALL_OFFSET.value)
-    zero = offset + params.HALL_WANDER.value * wander[:, 0]
+    zero = error(2, params.HALL_OFFSET) + errors * params.HALL_WANDER.value * wander[:, 0]
     sensors.interpolated(_day_edges(zero), SECONDS_PER_DAY, start_s, first_s, step_s, hall)
     mode = np.empty(rows, np.uint8)
     sensors.sample_modes(played.t_s, played.mode, first_s, step_s, mode)
@@ -250,18 +351,18 @@ def sample_string(
         ripple * params.RIPPLE_LOAD.value if ups else 0.0,
         first_s,
         step_s,
-        1.0 + _channel(seed, Stream.STRING_SENSOR, place, 0, params.STRING_VOLTAGE_GAIN.value),
-        1.0 + _channel(seed, Stream.STRING_SENSOR, place, 1, params.HALL_GAIN.value),
-        _channel(seed, Stream.STRING_SENSOR, place, 3, params.SHUNT_OFFSET.value),
+        1.0 + error(0, params.STRING_VOLTAGE_GAIN),
+        1.0 + error(1, params.HALL_GAIN),
+        error(3, params.SHUNT_OFFSET),
         rng.key(seed, Stream.STRING_NOISE, place),
         rng.key(seed, Stream.STRING_NOISE_2, place),
-        1.0,
+        errors,
         rng.normal_table(),
         counts,
     )
     if ups:  # no float current channel
         counts[4] = _NULL32
-    return StringSamples(mode, counts)
+    return StringSamples(mode, counts, (mode == _EQUALIZE).astype(np.uint8))
 
 
 def _day_edges(midnights: Floats) -> Floats:
@@ -307,8 +408,8 @@ def string_groups(
         raw: RowGroup = {
             "ts": clock.instants(first, end),
             "string_id": Constant(string_id, end - first),
-            "mode": Codes(samples.mode[rows], MODES),
-            "equalize_flag": Codes((samples.mode[rows] == _EQUALIZE).astype(np.uint8), flags),
+            "mode": Codes(samples.mode[rows], (*MODES, None)),
+            "equalize_flag": Codes(samples.equalizing[rows], flags),
             "generator_test_flag": Codes(test[rows], flags),
             "transfer_event_flag": Codes(transfer[rows], flags),
             **chunks,
@@ -328,7 +429,7 @@ def string_groups(
 def string_account(
     model: SystemModel, path: SlowPath, s: int, samples: StringSamples, clock: BlockClock
 ) -> tuple[features.Account, Ints]:
-    """What ran up before the block, and the string's hourly sums in it, (hour, 6).
+    """What ran up before the block, and the string's hourly sums in it, (hour, 7).
 
     `samples` are those of the block. Of the days before, those without time on battery add
     nothing; the others are replayed and sampled again, each group of neighbouring ones with the
@@ -336,6 +437,9 @@ def string_account(
     """
     grid, block = clock.grid, clock.block
     account = features.Account()
+
+    def hourly(samples: StringSamples, of: BlockClock) -> Ints:
+        return string_hours(model, s, samples.mode, samples.counts, of, of.hour_bounds)
 
     def take(sums: Ints) -> None:
         account.cycles += int(sums[:, features.CYCLES].sum())
@@ -353,17 +457,15 @@ def string_account(
         halo = Block(min(spans.pop().first_day, halo.first_day), block.first_day)
     for span in spans:
         before = BlockClock(grid, span)
-        take(string_hours(model, s, _again(model, path, s, before), before, before.hour_bounds))
+        take(hourly(_again(model, path, s, before), before))
     if not halo.days:
-        return account, string_hours(model, s, samples, clock, clock.hour_bounds)
+        return account, hourly(samples, clock)
     before = BlockClock(grid, halo)
     earlier = _again(model, path, s, before)
-    joined = StringSamples(
-        np.concatenate([earlier.mode, samples.mode]),
-        np.concatenate([earlier.counts, samples.counts], axis=1),
-    )
+    mode = np.concatenate([earlier.mode, samples.mode])
+    counts = np.concatenate([earlier.counts, samples.counts], axis=1)
     bounds = np.concatenate([before.hour_bounds[:-1], before.rows + clock.hour_bounds])
-    sums = string_hours(model, s, joined, before, bounds)
+    sums = string_hours(model, s, mode, counts, before, bounds)
     take(sums[: before.hours])
     return account, sums[before.hours :]
 
@@ -371,19 +473,124 @@ def string_account(
 def _again(model: SystemModel, path: SlowPath, s: int, clock: BlockClock) -> StringSamples:
     around = world(model.seed, model.location, clock.grid, clock.block, model.scenario)
     played = simulate.replay(model, path, s, around, clock.block)
-    return sample_string(model, s, around, played, clock)
+    return sample_string(model, s, around, played, clock, partial(physics_of, model, path, s))
 
 
 def string_hours(
-    model: SystemModel, s: int, samples: StringSamples, clock: BlockClock, bounds: Ints
+    model: SystemModel,
+    s: int,
+    mode: NDArray[np.uint8],
+    counts: Counts,
+    clock: BlockClock,
+    bounds: Ints,
 ) -> Ints:
-    """Hourly sums of samples that begin where `clock` does, (hour, 6)."""
+    """Hourly sums of samples that begin where `clock` does, (hour, 7)."""
     rated_ah = model.system.strings[s].model.rated_capacity_ah
-    channels = samples.counts[[1, 2, 6]]
-    return features.string_hours(samples.mode, channels, bounds, clock.grid.interval_s, rated_ah)
+    channels = counts[[1, 2, 6]]
+    return features.string_hours(mode, channels, bounds, clock.grid.interval_s, rated_ah)
 
 
 # --- jars -----------------------------------------------------------------------------------------
+
+
+def sample_jar(
+    model: SystemModel,
+    s: int,
+    j: int,
+    played: BlockReplay,
+    lost: tuple[slice, ...],
+    clock: BlockClock,
+    past: Past,
+) -> tuple[Counts, Runs]:
+    """What the monitor reports of jar `j`: voltage and temperature (2, row), and resistance.
+
+    `lost` are the rows of the string's communication losses.
+    """
+    ticks = clock.ticks
+    found = _faults(model, faults.JAR, model.system.strings[s].jar_ids[j], ticks)
+    shown = faults.seen(found, ticks)
+    counts = _read_jar(model, s, j, played, ticks, shown)
+    edits: list[tuple[slice, Callable[[Ints], Ints | int]]] = []
+
+    def stuck(fault: faults.Fault) -> int:
+        then_s = max(fault.start_s, clock.grid.start_s)
+        here = then_s >= clock.grid.midnight_s(played.block.first_day)
+        return _stuck_jar(model, s, j, played if here else past(then_s)[1], then_s)[fault.channel]
+
+    for fault in shown:
+        if fault.channel < _OHMIC:
+            if fault.kind >= faults.STUCK:
+                _silence(fault, counts, stuck)
+        elif fault.kind == faults.LOOSE_LEAD:
+            edits.append((fault.rows, partial(_times, fault.magnitude)))
+        else:
+            value = stuck(fault) if fault.kind == faults.STUCK else NULL
+            edits.append((fault.rows, partial(_always, value)))
+    for rows in lost:
+        counts[:, rows] = _NULL32
+        edits.append((rows, partial(_always, NULL)))
+    return counts, _edited(_reading_runs(played, j, clock), edits)
+
+
+def _always(count: int, _: Ints) -> int:
+    return count
+
+
+def _times(factor: float, counts: Ints) -> Ints:
+    scaled: Ints = np.floor(factor * counts + 0.5).astype(np.int64)
+    return scaled
+
+
+def _read_jar(
+    model: SystemModel,
+    s: int,
+    j: int,
+    played: BlockReplay,
+    ticks: Ticks,
+    shown: list[faults.Fault],
+) -> Counts:
+    """Voltage and temperature of a jar at the instants, as its instruments make them (2, row)."""
+    seed, jar_id = model.seed, model.system.strings[s].jar_ids[j]
+    errors = float(model.scenario.sensor_errors)
+    counts = np.empty((2, ticks.rows), np.int32)
+    key = rng.key(seed, Stream.JAR_NOISE, jar_id)
+    gain = _channel(seed, Stream.JAR_SENSOR, jar_id, 0, params.JAR_VOLTAGE_GAIN.value)
+    offset = _channel(seed, Stream.JAR_SENSOR, jar_id, 1, params.JAR_TEMPERATURE_OFFSET.value)
+    sensors.sample_jar(
+        played.t_s,
+        played.replay.jar_v[j],
+        played.replay.jar_c[j],
+        ticks.first_s,
+        ticks.step_s,
+        1.0 + errors * gain,
+        errors * offset,
+        key,
+        errors,
+        rng.normal_table(),
+        counts[0],
+        counts[1],
+    )
+    for fault in shown:
+        if fault.kind < faults.STUCK and fault.channel < _OHMIC:
+            faults.falsify(fault, counts[fault.channel], ticks, _JAR_UNITS[fault.channel], key)
+    return counts
+
+
+def _stuck_jar(
+    model: SystemModel, s: int, j: int, played: BlockReplay, then_s: int
+) -> tuple[int, int, int]:
+    """Readings of all channels of a jar at an instant, but for those that are stuck or null."""
+    ticks, grid = Ticks(then_s, 1, 1), model.grid
+    found = _faults(model, faults.JAR, model.system.strings[s].jar_ids[j], ticks)
+    shown = faults.seen(found, ticks)
+    volts, degrees = _read_jar(model, s, j, played, ticks, shown)[:, 0].tolist()
+    day = _local_day(grid, then_s)
+    taken = then_s - grid.midnight_s(day) >= played.reading_offset_s
+    reading = played.readings[day - played.block.first_day + taken, j : j + 1].astype(np.int64)
+    for fault in shown:
+        if fault.kind == faults.LOOSE_LEAD and fault.channel == _OHMIC:
+            reading = _times(fault.magnitude, reading)
+    return volts, degrees, int(reading[0])
 
 
 def jar_groups(
@@ -391,46 +598,33 @@ def jar_groups(
     s: int,
     j: int,
     played: BlockReplay,
-    mode: NDArray[np.uint8],
+    samples: StringSamples,
     clock: BlockClock,
+    past: Past,
     wanted: bool,
     tally: Tally,
     hours: Ints,
 ) -> Iterator[tuple[Table, RowGroup]]:
     """Row groups of both jar tables for jar `j`, none if it is not `wanted`.
 
-    Its hourly sums go into `hours` (hour, 9) either way: its string's features need them.
+    Its hourly sums go into `hours` (hour, 11) either way: its string's features need them.
     """
     string = model.system.strings[s]
-    jar_id, seed, step_s = string.jar_ids[j], model.seed, clock.grid.interval_s
-    voltage, temperature = np.empty(clock.rows, np.int32), np.empty(clock.rows, np.int32)
-    sensors.sample_jar(
-        played.t_s,
-        played.replay.jar_v[j],
-        played.replay.jar_c[j],
-        clock.first_s,
-        step_s,
-        1.0 + _channel(seed, Stream.JAR_SENSOR, jar_id, 0, params.JAR_VOLTAGE_GAIN.value),
-        _channel(seed, Stream.JAR_SENSOR, jar_id, 1, params.JAR_TEMPERATURE_OFFSET.value),
-        rng.key(seed, Stream.JAR_NOISE, jar_id),
-        1.0,
-        rng.normal_table(),
-        voltage,
-        temperature,
-    )
+    jar_id = string.jar_ids[j]
+    (voltage, temperature), resistance = sample_jar(model, s, j, played, samples.lost, clock, past)
     features.jar_hours(
         voltage,
         temperature,
-        mode,
+        samples.mode,
         clock.hour_bounds,
-        step_s,
+        clock.grid.interval_s,
         round(string.model.float_min_v * 1000),
         round(string.model.float_max_v * 1000),
         hours,
     )
+    hours[:, features.READING] = _at_ends(resistance, clock.hour_bounds)
     if not wanted:
         return
-    resistance = _reading_runs(played, j, clock)
     soc = _runs(clock, played.t_s, played.replay.jar_soc[j], 100.0 * 100.0)
     hourly_s, hourly = _hourly_soh(played, j, clock)
     soh = _runs(clock, hourly_s, hourly, 100.0 * 1000.0)
@@ -458,7 +652,9 @@ def jar_groups(
 
 def conductance_counts(resistance: Ints) -> Ints:
     """Conductance [0.01 S] of resistance counts [uOhm]: 1000 / mOhm, rounded half up."""
-    return (2 * 10**8 + resistance) // (2 * resistance)
+    missing = resistance == NULL
+    known = np.where(missing, 1, resistance)
+    return np.where(missing, NULL, (2 * 10**8 + known) // (2 * known))
 
 
 def _runs(clock: BlockClock, t_s: Ints, values: Floats, per_unit: float) -> Runs:
@@ -494,6 +690,25 @@ def _reading_runs(played: BlockReplay, j: int, clock: BlockClock) -> Runs:
     return Runs(lengths[kept], played.readings[:, j].astype(np.int64)[kept])
 
 
+def _edited(runs: Runs, edits: list[tuple[slice, Callable[[Ints], Ints | int]]]) -> Runs:
+    """Runs whose counts in some rows are made anew from those that were there."""
+    if not edits:
+        return runs
+    ends = np.cumsum(runs.lengths)
+    edges = np.unique([0, *ends, *(edge for rows, _ in edits for edge in (rows.start, rows.stop))])
+    counts = runs.counts[np.searchsorted(ends, edges[:-1], side="right")]
+    for rows, edit in edits:
+        part = slice(*np.searchsorted(edges, (rows.start, rows.stop)))
+        counts[part] = edit(counts[part])
+    return Runs(np.diff(edges), counts)
+
+
+def _at_ends(runs: Runs, bounds: Ints) -> Ints:
+    """Count in the last row of each [bounds[n], bounds[n + 1]), NULL in one without rows."""
+    run = np.searchsorted(np.cumsum(runs.lengths), bounds[1:] - 1, side="right")
+    return np.where(bounds[1:] > bounds[:-1], np.append(runs.counts, NULL)[run], NULL)
+
+
 def _cut(runs: Runs, first: int, end: int) -> Runs:
     """Rows [first, end) of runs."""
     ends = np.cumsum(runs.lengths)
@@ -507,12 +722,11 @@ def feature_group(
     model: SystemModel,
     s: int,
     wanted: tuple[str, ...],
-    played: BlockReplay,
     clock: BlockClock,
     jar_hours: Ints,
     account: features.Account,
     string_hours: Ints,
-    room_sum: Ints,
+    room_hours: Ints,
     tally: Tally,
 ) -> RowGroup | None:
     """Row group of the feature store, all wanted jars in it; None without a complete hour."""
@@ -525,23 +739,17 @@ def feature_group(
     stamp = Instants(start_ms + window_ms, window_ms, hours)
     prefix = digest.instant_prefix(stamp.first_ms, stamp.step_ms, hours)
     bounds = np.minimum(24 * np.arange(clock.block.days + 1), hours)
-    string_v = jar_hours[:, :, features.V_SUM].sum(axis=0)
-    days = np.arange(clock.block.first_day, clock.block.end_day)
-    taken_s = np.array([clock.grid.midnight_s(int(d)) for d in days]) + played.reading_offset_s
-    last_s = clock.first_s + clock.grid.interval_s * (clock.hour_bounds[1:] - 1)
-    last = np.searchsorted(taken_s, last_s, side="right")
+    all_jars = jar_hours[:, :, [features.V_SAMPLES, features.V_SUM]].sum(axis=0)
     parts: dict[str, dict[str, Ints]] = {}
     for j, jar_id in enumerate(string.jar_ids):
         if jar_id not in wanted:
             continue
         columns = features.jar_features(
             jar_hours[j],
-            string_v,
-            len(string.jar_ids),
-            room_sum,
+            all_jars,
+            room_hours,
             string_hours,
             account,
-            played.readings[last, j].astype(np.int64),
             int(model.populations[s].acceptance_uohm[j]),
         )
         group: RowGroup = {name: Plain(counts) for name, counts in columns.items()}
@@ -563,11 +771,47 @@ def feature_group(
 
 
 def sample_room(
-    seed: int, location: Location, sensor_id: str, around: World, clock: BlockClock
+    seed: int,
+    location: Location,
+    sensor_id: str,
+    around: World,
+    clock: BlockClock,
+    scenario: Scenario,
 ) -> Counts:
     """What the environmental sensor reports in the block, counts (4, row)."""
-    first_s, step_s, rows = clock.first_s, clock.grid.interval_s, clock.rows
-    start_s = int(around.midnights_s[0])
+    grid = clock.grid
+
+    def read(around: World, ticks: Ticks) -> tuple[Counts, list[faults.Fault]]:
+        span = ticks.first_s, ticks.end_s
+        found = faults.episodes(seed, scenario, faults.ROOM, sensor_id, grid.utc_offset_s, *span)
+        shown = faults.seen(found, ticks)
+        return _read_room(seed, sensor_id, around, ticks, scenario, shown), shown
+
+    def stuck(fault: faults.Fault) -> int:
+        then_s = max(fault.start_s, grid.start_s)
+        there, day = around, _local_day(grid, then_s)
+        if day < around.first_day:
+            there = world(seed, location, grid, Block(day, day + 1), scenario)
+        return int(read(there, Ticks(then_s, 1, 1))[0][fault.channel, 0])
+
+    counts, shown = read(around, clock.ticks)
+    for fault in shown:
+        if fault.kind >= faults.STUCK:
+            _silence(fault, counts, stuck)
+    return counts
+
+
+def _read_room(
+    seed: int,
+    sensor_id: str,
+    around: World,
+    ticks: Ticks,
+    scenario: Scenario,
+    shown: list[faults.Fault],
+) -> Counts:
+    """What the sensor makes of room and weather at the instants, (4, row)."""
+    first_s, step_s, rows = ticks
+    start_s, errors = int(around.midnights_s[0]), float(scenario.sensor_errors)
 
     def series(values: Floats, edge_s: int) -> Floats:
         out = np.empty(rows)
@@ -575,9 +819,10 @@ def sample_room(
         return out
 
     def error(number: int, sigma: params.Parameter) -> float:
-        return _channel(seed, Stream.ENV_SENSOR, sensor_id, number, sigma.value)
+        return errors * _channel(seed, Stream.ENV_SENSOR, sensor_id, number, sigma.value)
 
     counts = np.empty((4, rows), np.int32)
+    key = rng.key(seed, Stream.ENV_NOISE, sensor_id)
     sensors.sample_room(
         series(around.room_c, 60),
         series(around.room_pct, stepper.SLOT_S),
@@ -589,11 +834,14 @@ def sample_room(
         error(1, params.AMBIENT_HUMIDITY_OFFSET),
         error(2, params.AMBIENT_TEMPERATURE_OFFSET),
         error(3, params.AMBIENT_HUMIDITY_OFFSET),
-        rng.key(seed, Stream.ENV_NOISE, sensor_id),
-        1.0,
+        key,
+        errors,
         rng.normal_table(),
         counts,
     )
+    for fault in shown:
+        if fault.kind < faults.STUCK:
+            faults.falsify(fault, counts[fault.channel], ticks, _ROOM_UNIT, key)
     return counts
 
 
@@ -617,8 +865,10 @@ def room_groups(
         yield group
 
 
-def room_hour_sums(counts: Counts, clock: BlockClock) -> Ints:
-    """Sum of the room's temperature counts in each complete hour, int64 (hour,)."""
-    running = np.concatenate([[0], np.cumsum(counts[0], dtype=np.int64)])
-    sums: Ints = np.diff(running[clock.hour_bounds])
-    return sums
+def room_hours(counts: Counts, clock: BlockClock) -> Ints:
+    """Number and sum of the room's temperature counts in each complete hour, int64 (hour, 2)."""
+    known = counts[0] != _NULL32
+    sums = np.zeros((clock.rows + 1, 2), np.int64)
+    np.cumsum(known, out=sums[1:, 0])
+    np.cumsum(np.where(known, counts[0], 0), out=sums[1:, 1])
+    return np.diff(sums[clock.hour_bounds], axis=0)

@@ -68,8 +68,11 @@ class Table:
         raise KeyError(f"{self.name} has no column {name}")
 
 
+_INSTANT_UNIT = "ms since 1970-01-01T00Z, shown in local time"
+
+
 def _ts(doc: str = "instant of the sample") -> Column:
-    return Column("ts", "instant", doc, unit="ms since 1970-01-01T00Z, shown in local time")
+    return Column("ts", "instant", doc, unit=_INSTANT_UNIT)
 
 
 _BATTERY_ID = Column("battery_id", "id", "the unit in service at the position at that instant")
@@ -255,7 +258,7 @@ FEATURE_STORE = Table(
             "feature_ts",
             "instant",
             "end of the window, on the local hour; the row uses [feature_ts - window, feature_ts)",
-            unit="ms since 1970-01-01T00Z, shown in local time",
+            unit=_INSTANT_UNIT,
         ),
         _BATTERY_ID,
         Column("feature_window_hours", "int", "length of the window", "h"),
@@ -266,7 +269,7 @@ FEATURE_STORE = Table(
         Column(
             "v_balance_mean",
             "float",
-            "v_mean less the mean of v_mean over the jars of the string",
+            "v_mean less the mean voltage of all jars of the string in the window",
             "V",
             10_000,
             True,
@@ -302,7 +305,8 @@ FEATURE_STORE = Table(
             "ah_throughput",
             "float",
             "discharged charge since the start of the run: Hall current in mode discharge, less "
-            "its median over the last hour of float before the discharge",
+            "its median over the last hour of float before the discharge; samples missing within a "
+            "discharge count as the mean of those around them, once the current is known again",
             "Ah",
             1000,
         ),
@@ -465,9 +469,52 @@ ENVIRONMENTAL_SENSOR = Table(
     "The environmental sensors.",
 )
 
+ANOMALY = Table(
+    "anomaly",
+    "truth",
+    "episode",
+    ("anomaly_id",),
+    "table",
+    (
+        Column("anomaly_id", "text", "entity, channel, kind and start, joined by /"),
+        Column(
+            "entity_id",
+            "id",
+            "the jar, string or environmental sensor whose channel fails, or the location, string "
+            "or jar to which an injected event happens",
+        ),
+        Column(
+            "channel",
+            "text",
+            "the measured column that fails, with what is computed from it in the same row; null: "
+            "all columns of a string and of its jars, or no sensor fault",
+            nullable=True,
+        ),
+        Column(
+            "kind",
+            "text",
+            "spike, drift, offset, loose_lead, stuck, dropout, communication_loss; of an injected "
+            "event: outage, hvac_failure, the profile or the failure mode",
+        ),
+        Column("start_ts", "instant", "beginning", unit=_INSTANT_UNIT),
+        Column("end_ts", "instant", "end, exclusive; may lie after the run", unit=_INSTANT_UNIT),
+        Column(
+            "magnitude",
+            "float",
+            "size of a spike or offset, of a drift at its end, in the channel's unit; factor by "
+            "which a loose lead multiplies voltage noise or resistance",
+            per_unit=1000,
+            nullable=True,
+        ),
+        Column("injected", "bool", "asked for, not drawn"),
+    ),
+    "What went wrong by itself or on demand: labels for anomaly detection.",
+)
+
 TELEMETRY = (JAR_RAW, JAR_CALC, STRING_RAW, STRING_CALC, ENV, FEATURE_STORE)
 DIMENSIONS = (LOCATION, BATTERY_MODEL, BATTERY_SYSTEM, STRING, BATTERY, ENVIRONMENTAL_SENSOR)
-TABLES = {table.name: table for table in (*TELEMETRY, *DIMENSIONS)}
+EPISODES = (ANOMALY,)
+TABLES = {table.name: table for table in (*TELEMETRY, *DIMENSIONS, *EPISODES)}
 
 STATES_FILE = "battery_states.json"
 """Truth of each jar at the end of the run."""

@@ -152,7 +152,7 @@ def initial_states(model: SystemModel, around: World, days: list[SlowDays]) -> F
                 unit.new_mohm[j], days[s].growth[0, j], state[j], soc
             )
             noise = rng.normal(constants.reading_key[s, j], model.grid.start_s - SECONDS_PER_DAY)
-            noise = 1.0 + constants.reading_noise * params.RESISTANCE_NOISE.value * noise
+            noise = 1.0 + constants.reading_noise[s] * noise
             state[2 * jars + j] = np.floor(
                 true * constants.reading_gain[s, j] * noise * 1000.0 + 0.5
             )

@@ -179,7 +179,7 @@ def _constants(
         new_mohm=np.stack([u.new_mohm for u in units]),
         reading_offset_s=np.array([7200 + 60 * m for m in minutes], np.int64),
         reading_gain=1.0 + errors * np.array(gains),
-        reading_noise=errors,
+        reading_noise=np.full(len(gains), errors * params.RESISTANCE_NOISE.value),
         reading_key=np.stack(
             [rng.keys(seed, Stream.RESISTANCE_NOISE, s.jar_ids) for s in system.strings]
         ),

@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from fleetgen import sample, simulate, truth
+from fleetgen.derive.features import JAR_COLUMNS
 from fleetgen.errors import StorageError
 from fleetgen.io import manifest, tables
 from fleetgen.io.store import Store, open_store
@@ -162,30 +163,30 @@ def _string_part(job: StringJob) -> Part:
     around = world(run.seed, job.location, run.grid, job.block, run.scenario)
     clock = BlockClock(run.grid, job.block)
     played = simulate.replay(model, path, s, around, job.block)
-    samples = sample.sample_string(model, s, around, played, clock)
+    past = partial(sample.physics_of, model, path, s)
+    samples = sample.sample_string(model, s, around, played, clock, past)
     for table, group in sample.string_groups(
         model, s, path.transfers_s(s, model.timeline.tests_s(s)), samples, clock, part.tally
     ):
         part.add(table, group)
     jars = len(job.string.jar_ids)
-    hours = np.zeros((jars, clock.hours, 9), np.int64)
+    hours = np.zeros((jars, clock.hours, JAR_COLUMNS), np.int64)
     for j, jar_id in enumerate(job.string.jar_ids):
         for table, group in sample.jar_groups(
-            model, s, j, played, samples.mode, clock, jar_id in job.jar_ids, part.tally, hours[j]
+            model, s, j, played, samples, clock, past, jar_id in job.jar_ids, part.tally, hours[j]
         ):
             part.add(table, group)
-    room = sample.sample_room(run.seed, job.location, job.sensor_id, around, clock)
+    room = sample.sample_room(run.seed, job.location, job.sensor_id, around, clock, run.scenario)
     account, string_hours = sample.string_account(model, path, s, samples, clock)
     features = sample.feature_group(
         model,
         s,
         job.jar_ids,
-        played,
         clock,
         hours,
         account,
         string_hours,
-        sample.room_hour_sums(room, clock),
+        sample.room_hours(room, clock),
         part.tally,
     )
     if features is not None:
@@ -200,10 +201,10 @@ def _string_part(job: StringJob) -> Part:
 def _room_part(job: RoomJob) -> Part:
     place = job.location.location_id
     part = Part(job, f"location={place}", place)
-    clock = BlockClock(job.run.grid, job.block)
     run = job.run
+    clock = BlockClock(run.grid, job.block)
     around = world(run.seed, job.location, run.grid, job.block, run.scenario)
-    counts = sample.sample_room(job.run.seed, job.location, job.sensor_id, around, clock)
+    counts = sample.sample_room(run.seed, job.location, job.sensor_id, around, clock, run.scenario)
     for group in sample.room_groups(job.sensor_id, around, counts, clock, part.tally):
         part.add(ENV, group)
     return part

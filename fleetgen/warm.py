@@ -71,7 +71,7 @@ def _walk() -> None:
     """
     one, never = np.ones((1, 1)), np.full((1, 1), 2**62)
     constants = SystemConstants(
-        6.0, one[0], np.ones((1, 5)), one, one, np.zeros(1, np.int64), one, 0.0,
+        6.0, one[0], np.ones((1, 5)), one, one, np.zeros(1, np.int64), one, one[0],
         np.zeros((1, 1, 2), np.uint64), never, never,
     )  # fmt: skip
     day = DayConstants(
@@ -121,24 +121,30 @@ def sampling() -> None:
         np.zeros(0),
     )
     clock, tally = BlockClock(_GRID, _BLOCK), Tally(_BLOCK)
-    samples = sample.sample_string(model, 0, around, played, clock)
+
+    def past(_: int) -> tuple[World, BlockReplay]:
+        return around, played
+
+    samples = sample.sample_string(model, 0, around, played, clock, past)
     list(sample.string_groups(model, 0, t_s[:0], samples, clock, tally))
-    hours = np.zeros((jars, clock.hours, 9), np.int64)
+    hours = np.zeros((jars, clock.hours, features.JAR_COLUMNS), np.int64)
     for j in range(jars):
-        list(sample.jar_groups(model, 0, j, played, samples.mode, clock, True, tally, hours[j]))
-    room = sample.sample_room(0, _PLACE, "W-ENV-01", around, clock)
+        groups = sample.jar_groups(model, 0, j, played, samples, clock, past, True, tally, hours[j])
+        list(groups)
+    room = sample.sample_room(0, _PLACE, "W-ENV-01", around, clock, model.scenario)
     list(sample.room_groups("W-ENV-01", around, room, clock, tally))
-    string_hours = sample.string_hours(model, 0, samples, clock, clock.hour_bounds)
-    room_sums = sample.room_hour_sums(room, clock)
+    string_hours = sample.string_hours(
+        model, 0, samples.mode, samples.counts, clock, clock.hour_bounds
+    )
+    room_hours = sample.room_hours(room, clock)
     sample.feature_group(
         model,
         0,
         _STRING.jar_ids,
-        played,
         clock,
         hours,
         features.Account(),
         string_hours,
-        room_sums,
+        room_hours,
         tally,
     )

@@ -4,25 +4,30 @@ from collections.abc import Callable
 
 import pytest
 
-from fleetgen.pipeline import generate
-from tests.properties.plan import Changes, DataSet, configured
+from fleetgen.spec import DEFAULT_SCENARIO, Scenario
+from tests.properties.plan import CLEAN, Changes, DataSet, generated
 
 Make = Callable[..., DataSet]
 
 
 @pytest.fixture(scope="session")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Make a data set of the plan with changes, each once a session or `again`."""
+    """Make a data set of the plan with changes, each once a session or `again`.
+
+    Under the default scenario, or another.
+    """
     made: dict[str, DataSet] = {}
 
-    def make(changes: Changes | None = None, *, again: bool = False) -> DataSet:
-        key = repr(changes or {})  # the order of a fleet's tables is part of it
+    def make(
+        changes: Changes | None = None,
+        *,
+        again: bool = False,
+        scenario: Scenario = DEFAULT_SCENARIO,
+    ) -> DataSet:
+        key = repr((changes or {}, scenario))  # the order of a fleet's tables is part of it
         if key not in made or again:
             path = tmp_path_factory.mktemp("data") / "set"
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("os.fsync", lambda _: None)  # no test pulls the plug
-                generate(configured(path, changes))
-            made[key] = DataSet(path)
+            made[key] = generated(path, changes, scenario)
         return made[key]
 
     return make
@@ -32,3 +37,9 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
 def whole(make: Make) -> DataSet:
     """The plan as it stands: serial, blocks of one day."""
     return make()
+
+
+@pytest.fixture(scope="session")
+def clean(make: Make) -> DataSet:
+    """The plan without sensor faults."""
+    return make(scenario=CLEAN)

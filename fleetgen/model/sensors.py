@@ -362,3 +362,19 @@ def extent(counts: Counts) -> tuple[int, int, int, int]:
             low = min(low, count)
             high = max(high, count)
     return known, total, low, high
+
+
+@kernel
+def mark(counts: Counts, low: int, used: NDArray[np.bool_]) -> None:
+    """Mark in `used` (count - low,) the counts that occur and are not null."""
+    for i in range(counts.size):
+        if counts[i] != NULL_COUNT:
+            used[counts[i] - low] = True
+
+
+@kernel
+def rank(counts: Counts, low: int, ranks: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Rank of each count by `ranks` (count - low,) into `out`, which is left alone at nulls."""
+    for i in range(counts.size):
+        if counts[i] != NULL_COUNT:
+            out[i] = ranks[counts[i] - low]

@@ -65,7 +65,6 @@ _CELL_CUTOFF = params.STRING_CUTOFF.value
 _JAR_CUTOFF_V = params.JAR_CUTOFF.value
 _CUT_DELAY_S = params.CUTOFF_DELAY.value
 _REST_S = params.RESISTANCE_REST.value
-_READING_NOISE = params.RESISTANCE_NOISE.value
 _CABLE_OHM = params.CABLE_RESISTANCE.value
 _NEAR_CUTOFF_V = 0.25
 _NEWTON_TURNS = 12
@@ -90,7 +89,7 @@ class SystemConstants(NamedTuple):
     new_mohm: Floats  # (string, jar)
     reading_offset_s: Ints
     reading_gain: Floats  # (string, jar)
-    reading_noise: float  # 1, or 0 for ideal instruments
+    reading_noise: Floats  # (string,)
     reading_key: NDArray[np.uint64]  # (string, jar, 2)
     dead_cell_s: Ints  # (string, jar): instant of a hard short
     open_s: Ints  # (string, jar): from then on open under load
@@ -298,9 +297,8 @@ def _read_resistance(
         soh += frac * (day.knots[SOH, s, 1, j] - soh)
         soc = electrical.state_of_charge(state[jars + j], constants.rated_ah[s] * soh)
         true = electrical.resistance_ohmic_mohm(constants.new_mohm[s, j], growth, state[j], soc)
-        noise = _READING_NOISE * rng.normal(constants.reading_key[s, j], t)
-        seen = true * constants.reading_gain[s, j] * (1.0 + constants.reading_noise * noise)
-        state[2 * jars + j] = np.floor(seen * 1000.0 + 0.5)
+        noise = 1.0 + constants.reading_noise[s] * rng.normal(constants.reading_key[s, j], t)
+        state[2 * jars + j] = np.floor(true * constants.reading_gain[s, j] * noise * 1000.0 + 0.5)
 
 
 @kernel

@@ -84,8 +84,7 @@ IN_SOME_ORDER = [
 ]
 
 WHOLE_NUMBERS = {
-    ("derive/features.py", "jar_hours[:, :, V_SUM].sum(axis=0)"),
-    ("sample.py", "jar_hours[:, :, features.V_SUM].sum(axis=0)"),
+    ("sample.py", "jar_hours[:, :, [features.V_SAMPLES, features.V_SUM]].sum(axis=0)"),
 }
 """Sums of arrays of integers that are not turned into an `int` at once."""
 

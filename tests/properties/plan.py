@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 
 from fleetgen.config import RunConfig, load
+from fleetgen.pipeline import generate
 from fleetgen.schema import TABLES
+from fleetgen.spec import DEFAULT_SCENARIO, Run, Scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -63,6 +66,21 @@ def keys(directory: Path | str, changes: Changes | None = None) -> dict[str, obj
 def configured(directory: Path | str, changes: Changes | None = None) -> RunConfig:
     """The plan with changes."""
     return load(overrides=keys(directory, changes))
+
+
+CLEAN = Scenario(sensor_faults=False)
+IDEAL = Scenario(sensor_errors=False, sensor_faults=False)
+
+
+def generated(
+    path: Path, changes: Changes | None = None, scenario: Scenario = DEFAULT_SCENARIO
+) -> DataSet:
+    """A data set of the plan with changes in this process, under a scenario."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)  # no test pulls the plug
+        patch.setattr("fleetgen.plan.Run", partial(Run, scenario=scenario))
+        generate(configured(path, changes))
+    return DataSet(path)
 
 
 @dataclass(frozen=True)

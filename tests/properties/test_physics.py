@@ -39,8 +39,8 @@ def noise_v(jars: int) -> float:
 
 
 @pytest.mark.parametrize("string", STRINGS)
-def test_jar_voltages_add_up_to_the_string_voltage(whole: DataSet, string: str) -> None:
-    total, measured = voltages(whole, string)
+def test_jar_voltages_add_up_to_the_string_voltage(clean: DataSet, string: str) -> None:
+    total, measured = voltages(clean, string)
     jars = STRINGS[string]
     gains = math.hypot(
         params.STRING_VOLTAGE_GAIN.value, params.JAR_VOLTAGE_GAIN.value / math.sqrt(jars)
@@ -51,9 +51,9 @@ def test_jar_voltages_add_up_to_the_string_voltage(whole: DataSet, string: str) 
 
 
 @pytest.mark.parametrize("string", STRINGS)
-def test_both_move_together(whole: DataSet, string: str) -> None:
+def test_both_move_together(clean: DataSet, string: str) -> None:
     """Gains are constant: what is left is noise, over float, discharge and recharge alike."""
-    total, measured = voltages(whole, string)
+    total, measured = voltages(clean, string)
     jars = STRINGS[string]
     gain = float((total @ measured) / (measured @ measured))
     left = total - gain * measured
@@ -63,18 +63,18 @@ def test_both_move_together(whole: DataSet, string: str) -> None:
     assert np.std(left) < 1.5 * noise_v(jars) + uneven / 6
 
 
-def test_voltages_move_far(whole: DataSet) -> None:
+def test_voltages_move_far(clean: DataSet) -> None:
     """Else the tests above would show little."""
-    _, measured = voltages(whole, "NORTH-REC-01-S1")
+    _, measured = voltages(clean, "NORTH-REC-01-S1")
     assert measured.min() < 0.9 * measured.max()
 
 
-def test_health_never_rises_within_a_unit(whole: DataSet) -> None:
-    soh_pct = whole.values("telemetry_jar_calc", "soh_pct")
+def test_health_never_rises_within_a_unit(clean: DataSet) -> None:
+    soh_pct = clean.values("telemetry_jar_calc", "soh_pct")
     assert (np.diff(soh_pct, axis=1) <= 1e-6).all()
     assert (soh_pct[:, 0] > soh_pct[:, -1]).all()
     assert {round(float(v), 3) for v in soh_pct[:, -1]} <= {
-        round(state["soh_pct"] + d / 1000, 3) for state in whole.states.values() for d in range(9)
+        round(state["soh_pct"] + d / 1000, 3) for state in clean.states.values() for d in range(9)
     }
 
 

@@ -15,8 +15,8 @@ from fleetgen import digest, sample, simulate
 from fleetgen.config import load
 from fleetgen.io import dataset
 from fleetgen.model import events
-from fleetgen.schema import FEATURE_STORE, TABLES, Column, Table
-from fleetgen.spec import NULL, Block, Codes, Constant, Instants, Plain, Runs
+from fleetgen.schema import FEATURE_STORE, TABLES, TELEMETRY, Column, Table
+from fleetgen.spec import DEFAULT_SCENARIO, NULL, Block, Codes, Constant, Instants, Plain, Runs
 from tests import oracles, tiny
 from tests.golden import make
 
@@ -364,7 +364,7 @@ def test_files_hold_what_their_receipts_say(tmp_path, writer):
             assert digests_of_file(path, schema) == entry["digests"], entry["path"]
             assert dataset.read_table(str(path)).num_rows == entry["rows"]
             seen.add(entry["table"])
-    assert seen == {name for name, schema in TABLES.items() if schema.role != "dimension"}
+    assert seen == {schema.name for schema in TELEMETRY}
 
 
 def test_both_writers_have_equal_digests(tmp_path):
@@ -449,7 +449,9 @@ def test_rooms_do_not_depend_on_blocks():
         def sampled(block, site=site):
             world = simulate.world(2, site.location, grid, block)
             clock = sample.BlockClock(grid, block)
-            return sample.sample_room(2, site.location, site.sensor_id, world, clock)
+            return sample.sample_room(
+                2, site.location, site.sensor_id, world, clock, DEFAULT_SCENARIO
+            )
 
         days = [sampled(Block(d, d + 1)) for d in range(month.first_day, month.end_day)]
         moved += int((np.concatenate(days, axis=1) != sampled(month)).sum())

@@ -6,17 +6,21 @@ adds up whole counts, fractions are rounded half up.
 
 import statistics
 from fractions import Fraction
+from functools import partial
 from math import floor, isqrt
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fleetgen.derive import features
 from fleetgen.model import events
 from fleetgen.schema import FEATURE_STORE
+from fleetgen.spec import Injection, Run, Scenario
 from tests import tiny
 
 HOUR_S = 3600
+NULL32 = np.iinfo(np.int32).min
 START_S = 1_738_083_600  # 2025-01-29T00:00+07:00: three days before a month begins
 DAY_S = 86_400
 SYSTEM = {
@@ -87,27 +91,49 @@ def deviation(values, scale):
     return (isqrt(4 * scale * scale * spread) // n + 1) // 2 if spread else 0
 
 
+def known(values):
+    return [v for v in values if not pd.isna(v)]
+
+
+def modes_before(mode, step_s):
+    """Per sample: the last mode known in the half day before, or None."""
+    reach = max(1, 12 * HOUR_S // step_s)
+    found = []
+    for i in range(len(mode)):
+        back = (k for k in range(i - 1, max(0, i - reach) - 1, -1) if not pd.isna(mode[k]))
+        nearest = next(back, None)
+        found.append(None if nearest is None else mode[nearest])
+    return found
+
+
 def on_battery_charge(mode, current, step_s):
     """Per sample: discharged charge [0.01 A s], and whether a discharge begins there."""
-    charge, begins, zero = [], [], 0
-    for i, m in enumerate(mode):
-        begins.append(m == "discharge" and (i == 0 or mode[i - 1] != "discharge"))
+    charge, begins, zero, last = [], [], 0, None
+    for i, (m, before) in enumerate(zip(mode, modes_before(mode, step_s), strict=True)):
+        begins.append(m == "discharge" and before != "discharge")
         if begins[-1]:
-            back = [
-                current[k] for k in range(max(0, i - HOUR_S // step_s), i) if mode[k] == "float"
-            ]
-            zero = statistics.median_low(back) if back else 0
-        charge.append((zero - current[i]) * step_s if m == "discharge" else 0)
+            hour = range(max(0, i - HOUR_S // step_s), i)
+            back = known(current[k] for k in hour if mode[k] == "float")
+            zero, last = statistics.median_low(back) if back else 0, None
+        charge.append(0)
+        if m == "discharge" and not pd.isna(current[i]):
+            missing = range(last + 1, i) if last is not None else ()
+            mean_a = Fraction(current[i] + current[last], 2) if missing else 0
+            hidden_s = len(missing) * step_s
+            charge[-1] = (zero - current[i]) * step_s + floor(hidden_s * (zero - mean_a))
+            last = i
     return charge, begins
 
 
 def surges(mode, current, step_s, rated_ah):
     """Per sample: whether it is a transfer or a step of current of 0.05 C10 within 10 s."""
-    found = [False]
-    for before, after, a, b in zip(mode, mode[1:], current, current[1:], strict=False):
-        transfer = (before == "discharge") != (after == "discharge")
-        step = step_s <= 10 and abs(b - a) >= 0.05 * rated_ah * 100
-        found.append(transfer or step)
+    found = []
+    earlier = zip(modes_before(mode, step_s), [None, *current], strict=False)
+    for (before, a), after, b in zip(earlier, mode, current, strict=True):
+        told = before is not None and not pd.isna(after)
+        transfer = told and (before == "discharge") != (after == "discharge")
+        step = a is not None and not pd.isna(a) and not pd.isna(b) and step_s <= 10
+        found.append(transfer or (step and abs(b - a) >= 0.05 * rated_ah * 100))
     return found
 
 
@@ -153,7 +179,7 @@ def recomputed(place, step_s, hours):
             hour = (jar.ts - START_S) // HOUR_S
             volts[unit] = jar.voltage_v.groupby(hour).apply(list).to_dict()
             temps[unit] = jar.temperature_c.groupby(hour).apply(list).to_dict()
-            readings[unit] = jar.resistance_mohm.groupby(hour).last().to_dict()
+            readings[unit] = jar.resistance_mohm.groupby(hour).apply(lambda c: c.iloc[-1]).to_dict()
         for unit in units:
             initial = round(battery.initial_resistance_mohm[unit] * 1000)
             cycles = drawn = 0
@@ -163,18 +189,27 @@ def recomputed(place, step_s, hours):
                 cycles += sum(s["begins"])
                 drawn += sum(s["charge"])
                 reading = readings[unit].get(h)
+                reading = None if pd.isna(reading) else reading
                 share = reading and half_up(Fraction(10_000 * reading, initial))
-                off = [10 * a + 18 * (b - 250) for a, b in zip(v, t, strict=True)]
-                floating = [o for o, m in zip(off, s["mode"], strict=True) if m == "float"]
+                floating = [
+                    10 * a + 18 * (b - 250)
+                    for a, b, m in zip(v, t, s["mode"], strict=True)
+                    if m == "float" and not pd.isna(a) and not pd.isna(b)
+                ]
+                v, t = known(v), known(t)
                 low, high = (round(10_000 * model[f"float_{end}_v"]) for end in ("min", "max"))
-                everyone = [x for u in units for x in volts[u].get(h, [])]
+                everyone = known(x for u in units for x in volts[u].get(h, []))
                 balance = (
                     Fraction(10 * sum(v), len(v)) - Fraction(10 * sum(everyone), len(everyone))
                     if v
                     else None
                 )
-                known = [x for x in s["thd"] if pd.notna(x)]
-                warm = half_up(Fraction(100 * (sum(t) - sum(room_hours[h])), len(t))) if t else None
+                around = known(room_hours.get(h, []))
+                warm = (
+                    half_up(100 * (Fraction(sum(t), len(t)) - Fraction(sum(around), len(around))))
+                    if t and around
+                    else None
+                )
                 rows.append(
                     {
                         "feature_ts": START_S + HOUR_S * (h + 1),
@@ -195,8 +230,8 @@ def recomputed(place, step_s, hours):
                         "time_below_float_min": sum(o < low for o in floating) * step_s,
                         "time_above_float_max": sum(o > high for o in floating) * step_s,
                         "surge_events_count": sum(s["surge"]),
-                        "ripple_rms_mean": mean(s["ripple"], 10),
-                        "thd_mean": mean(known, 10),
+                        "ripple_rms_mean": mean(known(s["ripple"]), 10),
+                        "thd_mean": mean(known(s["thd"]), 10),
                     }
                 )
     return pd.DataFrame(rows)
@@ -308,6 +343,110 @@ class TestAgainstTheFiles:
     def test_the_last_hour_counts_only_if_it_is_whole(self, tmp_path):
         place = generate(tmp_path, run__sampling_seconds=60, run__duration_days=0.4)  # 9.6 h
         assert differences(place, 60, 9) == []
+
+
+UPS = "DC-T-01-UPS-01"
+
+
+def fault(kind, entity, channel, start_s, length_s):
+    target = f"{UPS}-{entity}" if entity else "DC-T-01-ENV-01"
+    return Injection("sensor_fault", target, START_S + start_s, length_s, kind, channel)
+
+
+def lost(entity, start_s, length_s):
+    return fault("communication_loss", entity, "", start_s, length_s)
+
+
+FAULTS = (
+    lost("S1", DAY_S + 2 * HOUR_S + 600, 1800),  # within a discharge
+    lost("S1", 2 * DAY_S + 300, 2 * HOUR_S),  # its beginning, its end, and a whole window
+    lost("S1", 20 * HOUR_S + 400, 1000),  # the end of one and the beginning of the next
+    lost("S2", 5 * HOUR_S, 2 * HOUR_S),  # all of one
+    lost("S2", DAY_S + 2 * HOUR_S + 1000, 300),  # twice in one
+    lost("S2", DAY_S + 2 * HOUR_S + 2000, 300),
+    lost("S2", 3 * DAY_S - 100, 200),  # over midnight and the edge of a month
+    lost("S1", 3 * DAY_S + 20 * HOUR_S, 40 * HOUR_S),  # longer than a discharge is carried over
+    fault("dropout", "S1", "current_a", 9 * HOUR_S + 3500, 110),  # before, and into it
+    fault("dropout", "S2", "current_a", DAY_S + 2 * HOUR_S + 1200, 700),
+    fault("dropout", "S2", "ripple_current_rms_a", 7 * HOUR_S, HOUR_S),
+    fault("dropout", "S1-J01", "voltage_v", 6 * HOUR_S, HOUR_S),
+    fault("dropout", "S1-J01", "voltage_v", 8 * HOUR_S - 10, 1000),
+    fault("dropout", "S1-J02", "temperature_c", 6 * HOUR_S, HOUR_S),
+    fault("dropout", "S1-J02", "temperature_c", 8 * HOUR_S - 400, 300),
+    fault("dropout", "S1-J02", "voltage_v", 8 * HOUR_S - 200, 300),
+    fault("dropout", "S2-J03", "resistance_mohm", 10 * HOUR_S - 400, 500),
+    fault("loose_lead", "S2-J02", "voltage_v", DAY_S, DAY_S),
+    fault("stuck", "S1", "current_a", DAY_S + 2 * HOUR_S + 3000, 1800),
+    fault("spike", "S2-J01", "voltage_v", 11 * HOUR_S, 1),
+    fault("dropout", "", "temperature_c", 6 * HOUR_S, HOUR_S),
+    fault("dropout", "", "temperature_c", 12 * HOUR_S - 100, HOUR_S),
+    fault("offset", "", "temperature_c", 15 * HOUR_S, HOUR_S),
+)
+
+
+@pytest.mark.usefixtures("planned")
+class TestWithFaults:
+    @pytest.fixture(autouse=True)
+    def faults(self, monkeypatch):
+        scenario = Scenario(injections=FAULTS)
+        monkeypatch.setattr("fleetgen.plan.Run", partial(Run, scenario=scenario))
+
+    @pytest.mark.parametrize(("interval", "block_days"), [(60, 31), (60, 1), (300, 2)])
+    def test_missing_counts_are_left_out(self, tmp_path, interval, block_days):
+        place = generate(
+            tmp_path,
+            run__sampling_seconds=interval,
+            run__duration_days=6,
+            execution__block_days=block_days,
+        )
+        assert differences(place, interval, 144) == []
+        frame = stored(place)
+        hour = (frame.feature_ts - START_S) // HOUR_S - 1
+        one = frame[(frame.battery_id == f"{UPS}-S1-J01") & (hour == 6)]
+        assert one[["v_mean", "v_std", "v_min", "v_max", "v_balance_mean"]].isna().all(axis=None)
+        assert one[["t_delta_ambient_mean"]].isna().all(axis=None)  # the room is not known
+        assert one[["t_mean", "t_max", "r_internal_latest"]].notna().all(axis=None)
+        two = frame[(frame.battery_id == f"{UPS}-S1-J02") & (hour == 6)]
+        assert two[["t_mean", "t_max", "t_delta_ambient_mean"]].isna().all(axis=None)
+        assert two[["v_mean", "v_balance_mean"]].notna().all(axis=None)
+        reading = frame[(frame.battery_id == f"{UPS}-S2-J03") & (hour == 9)]
+        assert reading[["r_internal_latest", "r_internal_baseline_pct"]].isna().all(axis=None)
+        ripple = frame[frame.battery_id.str.startswith(f"{UPS}-S2") & (hour == 7)]
+        assert ripple.ripple_rms_mean.isna().all()
+        assert ripple.thd_mean.notna().all()
+        silent = frame[frame.battery_id.str.startswith(f"{UPS}-S1") & (hour == 49)]
+        for name in ("v_mean", "t_mean", "r_internal_latest", "ripple_rms_mean", "thd_mean"):
+            assert silent[name].isna().all()
+
+    def test_a_loss_within_a_discharge_costs_no_charge(self, tmp_path, monkeypatch):
+        with_faults = stored(generate(tmp_path / "a", run__sampling_seconds=60))
+        monkeypatch.setattr(
+            "fleetgen.plan.Run", partial(Run, scenario=Scenario(sensor_faults=False))
+        )
+        without = stored(generate(tmp_path / "b", run__sampling_seconds=60))
+        for frame in (with_faults, without):
+            frame["hour"] = (frame.feature_ts - START_S) // HOUR_S
+        # The long discharge of S2, with two losses and a dropout in it.
+        drawn = []
+        for frame in (with_faults, without):
+            unit = frame[frame.battery_id == f"{UPS}-S2-J01"].set_index("hour")
+            drawn.append(unit.ah_throughput[29] - unit.ah_throughput[26])
+            assert unit.discharge_cycles_count[29] - unit.discharge_cycles_count[26] == 1
+        assert drawn[1] > 20_000
+        assert drawn[0] == pytest.approx(drawn[1], rel=0.005)
+
+    def test_a_loss_longer_than_half_a_day_ends_a_discharge(self):
+        """In samples of an hour: on battery before and after 11 and 12 nulls."""
+        for nulls, discharges in ((11, 1), (12, 2)):
+            mode = np.array([0, 3, *[features.NO_MODE] * nulls, 3, 0], np.uint8)
+            current = np.array([10, -990, *[NULL32] * nulls, -790, 10], np.int32)
+            counts = np.stack([current, current, current])
+            bounds = np.array([0, len(mode)])
+            sums = features.string_hours(mode, counts, bounds, HOUR_S, 100.0)[0]
+            assert sums[features.CYCLES] == discharges
+            known = (10 + 990 + 10 + 790 if discharges == 1 else 10 + 990 + 790) * HOUR_S
+            hidden = nulls * 900 * HOUR_S if discharges == 1 else 0
+            assert sums[features.CHARGE] == known + hidden
 
 
 def test_features_of_drawn_events(tmp_path):
