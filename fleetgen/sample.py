@@ -203,12 +203,12 @@ class Tally:
         if span + nulls > 65_536:
             return Plain(np.where(counts == _NULL32, NULL, counts.astype(np.int64)))
         levels = np.arange(low, high + 1 + nulls, dtype=np.int64)
-        codes = counts - np.int32(low)
         if nulls:
             levels[-1] = NULL
-            codes[counts == _NULL32] = span
         narrow = len(levels) <= 256
-        return Codes(codes.astype(np.uint8) if narrow else codes.astype(np.uint16), levels)
+        codes = np.empty(counts.size, np.uint8) if narrow else np.empty(counts.size, np.uint16)
+        sensors.code(counts, low, span, codes)
+        return Codes(codes, levels)
 
 
 def _channel(seed: int, stream: Stream, entity: str, number: int, sigma: float) -> float:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -194,6 +195,8 @@ def _struct(fields: Mapping[int, Field]) -> Field:
 _PLAIN, _RLE, _DELTA_BINARY_PACKED, _RLE_DICTIONARY = 0, 3, 5, 8
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
 _UNCOMPRESSED, _ZSTD = 0, 6
+_MOST_RUNS = 100
+"""Most runs of nulls and values in a page that are written as such."""
 _MIN_COMPRESSED = 512
 """Smallest column chunk [B] that is compressed: below, a frame's own bytes and time weigh more."""
 _REQUIRED, _OPTIONAL = 0, 1
@@ -286,7 +289,16 @@ def _definition(hybrid: bytes) -> bytes:
     return len(hybrid).to_bytes(4, "little") + hybrid
 
 
-def _definition_bits(present: NDArray[np.bool_]) -> bytes:
+def _definition_levels(present: NDArray[np.bool_]) -> bytes:
+    """Give the definition levels of rows with nulls: runs, or bits where those would be many."""
+    if present.all():
+        return _all_present(True, len(present))
+    edges = np.flatnonzero(present[1:] != present[:-1])
+    if len(edges) <= _MOST_RUNS:
+        ends = [*(edges + 1).tolist(), len(present)]
+        first = int(present[0])
+        runs = [_run(b - a, first ^ n & 1, 1) for n, (a, b) in enumerate(pairwise([0, *ends]))]
+        return _definition(b"".join(runs))
     bits = np.packbits(present, bitorder="little").tobytes()
     return _definition(_varint(len(bits) << 1 | 1) + bits)
 
@@ -388,7 +400,7 @@ def _values(column: Column, chunk: Chunk) -> _Pages:
     if nulls == chunk.rows:
         return _all_null(chunk.rows)
     if nulls:
-        definition, values = _definition_bits(present), values[present]
+        definition, values = _definition_levels(present), values[present]
     else:
         definition = _all_present(column.nullable, chunk.rows)
     page = _Page(definition + _plain_values(values), chunk.rows, _PLAIN)
@@ -420,7 +432,7 @@ def _codes(column: Column, chunk: Codes, page_rows: int) -> _Pages:
         if present is None:
             definition = _all_present(column.nullable, rows)
         else:
-            definition = _definition_bits(present[start : start + rows])
+            definition = _definition_levels(present[start : start + rows])
             values = int(np.count_nonzero(present[start : start + rows]))
         data = indices[first * width // 8 : -(-(first + values) * width // 8)]
         padding = bytes(-(-values // 8) * width - len(data))
@@ -450,12 +462,24 @@ def _without_null(chunk: Codes) -> tuple[NDArray[np.bool_] | None, NDArray[Any],
         raise ValueError(f"null is at {len(nulls)} levels, not at one")
     null = nulls[0]
     present = codes != null
-    codes = codes[present]
-    codes = codes - (codes > null)
+    codes = _compacted(codes, present)
+    if null < top:
+        codes = codes - np.greater(codes, null)
     kept: Levels = (
-        levels[:null] + levels[null + 1 :] if isinstance(levels, tuple) else np.delete(levels, null)
+        levels[:null] + levels[null + 1 :]
+        if isinstance(levels, tuple)
+        else np.concatenate([levels[:null], levels[null + 1 :]])
     )
-    return None if present.all() else present, codes, kept
+    return None if len(codes) == len(present) else present, codes, kept
+
+
+def _compacted(codes: NDArray[Any], present: NDArray[np.bool_]) -> NDArray[Any]:
+    """Give `codes[present]`, by whole pieces where nulls are few."""
+    missing = np.flatnonzero(~present)
+    if 100 * len(missing) > len(present):
+        return codes[present]
+    edges = zip([-1, *missing.tolist()], [*missing.tolist(), len(codes)], strict=True)
+    return np.concatenate([codes[a + 1 : b] for a, b in edges])
 
 
 def _extremes(codes: NDArray[Any], levels: Levels, low: int, high: int) -> Bounds:

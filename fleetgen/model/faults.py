@@ -329,13 +329,16 @@ class Fault(NamedTuple):
 
 def seen(found: Episodes, ticks: Ticks) -> list[Fault]:
     """Faults that hold at one of the instants or more, in the order in which they act."""
-    first, end = (
-        np.clip(-((ticks.first_s - edge_s) // ticks.step_s), 0, ticks.rows)
-        for edge_s in (found.start_s, found.end_s)
-    )
-    shown = np.flatnonzero(first < end)
-    columns = found.kind, found.channel, first, end, found.start_s, found.end_s, found.magnitude
-    return [Fault(*row) for row in zip(*(c[shown].tolist() for c in columns), strict=True)]
+
+    def row(edge_s: int) -> int:
+        return max(0, min(ticks.rows, -((ticks.first_s - edge_s) // ticks.step_s)))
+
+    shown = []
+    for kind, channel, start_s, end_s, size in zip(*(c.tolist() for c in found[:5]), strict=True):
+        first, end = row(start_s), row(end_s)
+        if first < end:
+            shown.append(Fault(kind, channel, first, end, start_s, end_s, size))
+    return shown
 
 
 @kernel

@@ -365,6 +365,13 @@ def extent(counts: Counts) -> tuple[int, int, int, int]:
 
 
 @kernel
+def code(counts: Counts, low: int, null: int, out: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Counts less `low` into `out`, `null` where they are null."""
+    for i in range(counts.size):
+        out[i] = null if counts[i] == NULL_COUNT else counts[i] - low
+
+
+@kernel
 def mark(counts: Counts, low: int, used: NDArray[np.bool_]) -> None:
     """Mark in `used` (count - low,) the counts that occur and are not null."""
     for i in range(counts.size):
