@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a table or column changes."""
 
-DATA_VERSION = 1
+DATA_VERSION = 2
 """Raised when values change under the same configuration and seed."""
 
 Role = Literal["dimension", "measured", "derived", "event", "truth"]
@@ -503,6 +503,7 @@ ANOMALY = Table(
             "float",
             "size of a spike or offset, of a drift at its end, in the channel's unit; factor by "
             "which a loose lead multiplies voltage noise or resistance",
+            "of the channel",
             per_unit=1000,
             nullable=True,
         ),
