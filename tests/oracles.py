@@ -474,7 +474,7 @@ class Plan:
         """Instants at which something begins or ends."""
         found = {e for pair in (*self.outages, *self.equalizing) for e in pair}
         found |= {e for *span, _ in self.charger for e in span}
-        found |= {start for _, start in self.tests}
+        found |= {e for _, start in self.tests for e in (start, start + 6 * 3600)}
         return found | {e for _, *span in self.offline for e in span}
 
 

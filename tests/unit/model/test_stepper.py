@@ -218,6 +218,100 @@ def test_discharge_to_the_cut_off_over_midnight():
     assert before[0]["t"] < model.grid.start_s + 86_400 < cut["t"]
 
 
+@pytest.mark.slow
+def test_a_capacity_test_and_an_outage_around_it():
+    """One of two strings is tested at 0.25 C10 while the other floats; the charger is off by
+    60 mV/cell for a part of it; later both carry an outage."""
+    model, around = system("UPS", 3, ("HX12-120", "GPL12-100"), load=0.3)
+    model = planned(
+        model,
+        [(45 * 3600, 45 * 3600 + 300)],
+        charger=[(3 * 3600 + 100, 3 * 3600 + 4000, 0.06), (46 * 3600, 47 * 3600, -0.05)],
+        tests=[(1, 2 * 3600 + 7)],
+    )
+    rows = agree(model, around, volts=2e-5, amperes=2e-5)
+    start = model.grid.start_s
+    testing = [row for row in rows if row["mode"] == ["float", "discharge"]]
+    assert testing[0]["t"] == start + 2 * 3600 + 7
+    assert {row["current_a"][1] for row in testing} == {-25.0}
+    hours = (testing[-1]["t"] - testing[0]["t"]) / 3600
+    assert 1.5 < hours < 3.2  # type A delivers 25 A for 3.3 h when new, to 10.5 V
+    lowest = min(min(row["jar_v"][1]) for row in testing)
+    assert 10.3 < lowest <= 10.5 < 10.6 < min(min(row["jar_v"][0]) for row in rows[:-50])
+    ended = next(row for row in rows if row["t"] >= testing[-1]["t"] and row["dt"])
+    assert ended["mode"] == ["boost", "boost"]
+    deviating = [row for row in testing if row["dt"] and 1 < (row["t"] - start) / 3600 - 2.03 < 2.1]
+    sets = {round(row["bus_v"] / 18, 2) for row in deviating}
+    assert max(sets) - min(sets) == pytest.approx(0.06, abs=0.011)
+
+
+def test_a_cell_dies():
+    """A hard short in the afternoon: 2.2 V less in one jar, at once, on float and in an outage."""
+    start = system(days=1)[0].grid.start_s
+    jar = system(days=1)[0].system.strings[0].jar_ids[1]
+    died = 14 * 3600 + 11
+    short = Injection(
+        "failure_mode", jar, start - 20 * 86_400 + died, 20 * 86_400, "internal_short"
+    )
+    model, around = system("UPS", 4, ("HX12-120", "HX12-120"), days=2, injections=[short])
+    model = planned(model, [(16 * 3600, 16 * 3600 + 400)])
+    rows = agree(model, around)
+    before, after = [row for row in rows if row["t"] == start + died]
+    assert (before["dt"], after["dt"]) == (0, 300 - 11)
+    drop = before["jar_v"][0][1] - after["jar_v"][0][1]
+    share = 5.85 / 23.85 - 5 / 23  # of the cells of four jars, at the end of the soft short
+    assert drop == pytest.approx(sum(before["jar_v"][0]) * share, abs=0.06)
+    assert sum(before["jar_v"][0]) == pytest.approx(sum(after["jar_v"][0]), rel=1e-6)
+    assert after["jar_soc"][0][1] < 0.9 < after["jar_soc"][0][0]  # a soft short keeps 15 % away
+
+
+def test_an_open_jar():
+    """Corroded through: its string carries nothing in an outage and shows 9.0 V at that jar."""
+    start = system(days=1)[0].grid.start_s
+    jar = system(days=1)[0].system.strings[0].jar_ids[2]
+    opened = 5 * 3600
+    corroded = Injection(
+        "failure_mode", jar, start - 600 * 86_400 + opened, 600 * 86_400, "corrosion"
+    )
+    model, around = system(
+        "UPS", 4, ("HX12-120", "HX12-120"), days=1, load=0.3, injections=[corroded]
+    )
+    model = planned(
+        model,
+        [(4 * 3600, 4 * 3600 + 60), (6 * 3600, 6 * 3600 + 90)],
+        tests=[(0, 12 * 3600)],
+    )
+    rows = agree(model, around, amperes=2e-5, volts=2e-5)
+    first = [row for row in rows if 4 * 3600 < row["t"] - start < 4 * 3600 + 60]
+    second = [row for row in rows if 6 * 3600 < row["t"] - start < 6 * 3600 + 90]
+    assert {tuple(row["mode"]) for row in first} == {("discharge", "discharge")}
+    assert {tuple(row["mode"]) for row in second} == {("idle", "discharge")}
+    assert {row["current_a"][0] for row in second} == {0.0}
+    assert {row["jar_v"][0][2] for row in second} == {9.0}
+    assert min(v for row in second for v in row["jar_v"][0][:2]) > 12
+    doubled = second[-1]["current_a"][1] / sum(first[-1]["current_a"])
+    assert doubled == pytest.approx(1, abs=0.1)  # the other carries it all
+
+
+def test_a_string_off_the_charger():
+    """Idle from its trip to the visit, through an outage that the other carries alone."""
+    model, around = system("UPS", 4, ("HX12-120", "HX12-120"), days=2, load=0.3)
+    model = planned(
+        model,
+        [(8 * 3600, 8 * 3600 + 120), (30 * 3600, 30 * 3600 + 60)],
+        off=[(0, 7 * 3600 + 30, 26 * 3600 + 30)],
+    )
+    rows = agree(model, around, amperes=2e-5, volts=2e-5)
+    start = model.grid.start_s
+    inside = [row for row in rows if 7 * 3600 + 30 < row["t"] - start < 26 * 3600 + 30]
+    assert {row["mode"][0] for row in inside} == {"idle"}
+    assert {row["current_a"][0] for row in inside} == {0.0}
+    assert {row["mode"][1] for row in inside} == {"float", "discharge"}
+    assert all(12.5 < v < 13 for row in inside for v in row["jar_v"][0])  # open circuit, full
+    later = [row for row in rows if row["t"] - start > 26 * 3600 + 30]
+    assert {row["mode"][0] for row in later} == {"float", "discharge"}
+
+
 def test_strings_share_a_load():
     """Two models in parallel: the exact sharing, well above the knee."""
     model, around = system("UPS", 3, ("HX12-120", "GPL12-100"), days=1, load=0.4)
