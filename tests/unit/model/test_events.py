@@ -393,13 +393,13 @@ def test_charger_episodes():
     place = replace(SITES["DC-CNX-01"].location, outages_per_year=0.0)
     first, end = (day_number(date(year, 1, 1)) for year in (2024, 2044))
     drawn = []
-    for seed in range(160):
+    for seed in range(60):
         for system in SITES["DC-CNX-01"].systems:
             dry = lambda a, b: np.zeros(b - a, np.bool_)  # noqa: E731
             t = events.timeline(place, system, seed, first, end, OFFSET_S, dry, DEFAULT_SCENARIO)
             episodes = zip(t.charger_start_s, t.charger_end_s, t.charger_v, strict=True)
             drawn += [each for each in episodes if each[0] >= first * 86_400 - OFFSET_S]
-    years = 160 * 2 * 20
+    years = 60 * 2 * 20
     assert len(drawn) == pytest.approx(0.03 * years, abs=4 * sqrt(0.03 * years))
     days = np.array([(b - a) / 86_400 for *_, a, b, _ in drawn])
     volts = np.array([v for *_, v in drawn])
