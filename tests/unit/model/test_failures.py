@@ -100,7 +100,7 @@ def test_leads():
         assert 0.25 * low - 1 <= days.min() < 0.27 * low + 1
         assert 0.98 * high < days.max() <= high + 1
         if mode in ("corrosion", "internal_short"):  # of which the early ones lie apart
-            share = (days < 0.9 * low).mean()
+            share = (days < 0.999 * low).mean()
             assert share == pytest.approx(0.30, abs=3.5 * sqrt(0.21 / len(days)))
 
 
