@@ -27,7 +27,7 @@ from fleetgen.spec import Job, StringJob
 T = TypeVar("T")
 
 STEPS = {
-    "replay (kernel)": ("fleetgen.simulate.replay", "fleetgen.simulate.world"),
+    "replay (kernel)": ("fleetgen.simulate.replay", "fleetgen.task.world"),
     "instruments (kernel)": (
         "fleetgen.model.sensors.sample_jar",
         "fleetgen.model.sensors.sample_string",
@@ -53,7 +53,7 @@ STEPS = {
     "write and fsync": ("fleetgen.io.store.LocalStore.put_stream",),
     "receipt": ("fleetgen.io.manifest.write_receipt",),
     "read the slow path": ("fleetgen.task._slow_path",),
-    "states at the end": ("fleetgen.simulate.final_states",),
+    "states at the end": ("fleetgen.truth.final_states",),
 }
 OTHER = "everything else"
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 WORD = 2**64
 
@@ -129,13 +129,22 @@ def cell_open_v(removed_ah: float, full_ah: float, temperature_c: float) -> floa
 
 
 def float_string(
-    bus_v: float, rated_ah: float, ln_i0: list[float], temperature_c: list[float]
+    bus_v: float,
+    rated_ah: float,
+    ln_i0: list[float],
+    temperature_c: list[float],
+    cells: list[float] | None = None,
 ) -> tuple[list[float], float]:
-    """Jar voltages and current of a full string: Tafel's law with one current for all."""
-    n = len(ln_i0)
+    """Jar voltages and current of a full string: Tafel's law with one current for all.
+
+    A jar of `cells` live ones has their sum; the common ln I is the mean over all that live.
+    """
+    alive = cells or [CELLS] * len(ln_i0)
     g = [ln + 0.06 * (t - 25) for ln, t in zip(ln_i0, temperature_c, strict=True)]
-    ln_rate = 11 * (bus_v / (CELLS * n) - 2.27) + sum(g) / n
-    return [CELLS * (2.27 + (ln_rate - one) / 11) for one in g], rated_ah * math.exp(ln_rate)
+    mean = sum(n * one for n, one in zip(alive, g, strict=True)) / sum(alive)
+    ln_rate = 11 * (bus_v / sum(alive) - 2.27) + mean
+    volts = [n * (2.27 + (ln_rate - one) / 11) for n, one in zip(alive, g, strict=True)]
+    return volts, rated_ah * math.exp(ln_rate)
 
 
 def float_set_cell_v(control_c: float, compensated: bool) -> float:
@@ -155,8 +164,9 @@ def discharge_jar_v(
     soh: float,
     growth: float,
     temperature_c: float,
+    cells: float = CELLS,
 ) -> float:
-    """Voltage of one jar under load."""
+    """Voltage of one jar under load; dead cells give nothing, and conduct."""
     factor, knee, exponent, mohm, knee_v = family
     warm = 0.0056 if temperature_c < 25 else 0.0020
     derating = (depleting_a / rated_ah / knee) ** exponent if depleting_a > 0 else 0.0
@@ -170,7 +180,7 @@ def discharge_jar_v(
         dip = depth / 0.5824 * math.exp(-y / 0.015) * (1 - math.exp(-y / 0.003))
     cell = cell_open_v(removed_ah, rated_ah * soh, temperature_c) - knee_v * x / (1 - x) - dip
     ohm = mohm / 1000 * 100 / rated_ah * growth * (1 - 0.006 * (temperature_c - 25))
-    return CELLS * cell - current_a * ohm
+    return cells * cell - current_a * ohm
 
 
 def recharge_jar(
@@ -182,19 +192,26 @@ def recharge_jar(
     soh: float,
     growth: float,
     temperature_c: float,
+    cells: float = CELLS,
+    leak: float = 0.0,
+    acceptance: float = 1.0,
 ) -> tuple[float, float]:
-    """Voltage of one jar at a charging current, and the part of it that charges."""
+    """Voltage of one jar at a charging current, and the part of it that charges.
+
+    Of its capacity a soft short keeps `leak` from ever returning: full is where the rest has.
+    """
     full = rated_ah * soh
     open_v = cell_open_v(removed_ah, full, temperature_c)
-    missing = max(1 - clipped(1 - removed_ah / full), 1e-6)
+    missing = max(1 - clipped(1 - removed_ah / full + leak), 1e-6)
     ohm = family[3] / 1000 / 6 * growth * 100 / rated_ah
-    ohm += 2.6e-3 * 100 / rated_ah / missing * math.exp(-0.02 * (temperature_c - 25))
+    cold = math.exp(-0.02 * (temperature_c - 25))
+    ohm += 2.6e-3 * acceptance * 100 / rated_ah / missing * cold
     eta = 0.05 * (1 - math.exp(-current_a / (0.01 * rated_ah)))
     main_v = open_v + eta + current_a * ohm
     gas_v = 2.27 + (math.log(current_a / rated_ah) - ln_i0 - 0.06 * (temperature_c - 25)) / 11
     if main_v <= gas_v:
-        return CELLS * main_v, current_a
-    return CELLS * gas_v, min(current_a, max(0.0, (gas_v - open_v - eta) / ohm))
+        return cells * main_v, current_a
+    return cells * gas_v, min(current_a, max(0.0, (gas_v - open_v - eta) / ohm))
 
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:
@@ -218,17 +235,35 @@ def root(function: Callable[[float], float], low: float, high: float) -> float:
 # --- the battery: a system through days -----------------------------------------------------------
 
 
+class Slow(NamedTuple):
+    """Slow quantities of a jar at an instant; the last two are those of its day."""
+
+    ln_i0: float
+    soh: float
+    growth: float
+    cells: float = CELLS
+    leak: float = 0.0
+    acceptance: float = 1.0
+    heat_w: float = 0.0
+    k_per_w: float = 0.9
+
+
 @dataclass
 class Jar:
-    """What is fixed of a jar; `slow` gives (ln I0, SOH, resistance growth) at an instant."""
+    """What is fixed of a jar, and its state; a cell dies at `dead_s`, it opens at `open_s`."""
 
     cabinet_rise_k: float
-    k_per_w: float
-    time_constant_s: float
-    new_mohm: float
-    slow: Callable[[int], tuple[float, float, float]]
+    heat_j_per_k: float
+    slow: Callable[[int], Slow]
     removed_ah: float = 0.0
     temperature_c: float = 25.0
+    dead_s: float = math.inf
+    open_s: float = math.inf
+
+    def cells(self, t: int, before: bool = False) -> float:
+        """Live cells at an instant, or just before it."""
+        dead = t > self.dead_s if before else t >= self.dead_s
+        return CELLS - 1 if dead else self.slow(t).cells
 
 
 @dataclass
@@ -239,92 +274,145 @@ class Cells:
     family: tuple[float, ...]
     jars: list[Jar]
     full: bool = True
+    mode: str = "float"
     depleting_a: float = 0.0
     drawn_ah: float = 0.0
     rest_s: float = 0.0
     last_end_s: float = -1e12
+    low_for_s: int = 0
+    cut_until_s: int = -1
 
-    def under_load(self, current_a: float, t: int) -> list[float]:
-        remembered = max(current_a, self.depleting_a)
+    def loaded(
+        self, current_a: float, remembered_a: float, t: int, before: bool = False
+    ) -> list[float]:
         return [
             discharge_jar_v(
                 current_a,
-                remembered,
+                remembered_a,
                 self.drawn_ah,
                 self.rest_s,
                 self.rated_ah,
                 self.family,
                 jar.removed_ah,
-                jar.slow(t)[1],
-                jar.slow(t)[2],
+                jar.slow(t).soh,
+                jar.slow(t).growth,
                 jar.temperature_c,
+                jar.cells(t, before),
             )
             for jar in self.jars
         ]
 
-    def at_rest(self, t: int) -> list[float]:
-        """An idle string: depletion forgotten, no current."""
+    def under_load(self, current_a: float, t: int, before: bool = False) -> list[float]:
+        return self.loaded(current_a, max(current_a, self.depleting_a), t, before)
+
+    def at_rest(self, t: int, before: bool = False) -> list[float]:
+        """An idle string: depletion forgotten, no current; an open jar shows 9 V."""
+        volts = self.loaded(0.0, 0.0, t, before)
+        return [9.0 if t >= jar.open_s else v for v, jar in zip(volts, self.jars, strict=True)]
+
+    def is_open(self, t: int) -> bool:
+        return any(t >= jar.open_s for jar in self.jars)
+
+    def charging(self, current_a: float, t: int, before: bool) -> list[tuple[float, float]]:
         return [
-            discharge_jar_v(
-                0.0,
-                0.0,
-                self.drawn_ah,
-                self.rest_s,
+            recharge_jar(
+                current_a,
                 self.rated_ah,
                 self.family,
+                jar.slow(t).ln_i0,
                 jar.removed_ah,
-                jar.slow(t)[1],
-                jar.slow(t)[2],
+                jar.slow(t).soh,
+                jar.slow(t).growth,
                 jar.temperature_c,
+                jar.cells(t, before),
+                jar.slow(t).leak,
+                jar.slow(t).acceptance,
             )
             for jar in self.jars
         ]
 
-    def charging(self, current_a: float, t: int) -> list[tuple[float, float]]:
-        found = []
-        for jar in self.jars:
-            ln_i0, soh, growth = jar.slow(t)
-            found.append(
-                recharge_jar(
-                    current_a,
-                    self.rated_ah,
-                    self.family,
-                    ln_i0,
-                    jar.removed_ah,
-                    soh,
-                    growth,
-                    jar.temperature_c,
-                )
-            )
-        return found
-
-    def on_charger(self, bus_v: float, t: int) -> tuple[list[float], float, list[float]]:
+    def on_charger(
+        self, bus_v: float, t: int, before: bool = False
+    ) -> tuple[list[float], float, list[float]]:
         """Jar voltages, current and the jars' charging currents at a bus voltage."""
         if self.full:
             volts, current = float_string(
                 bus_v,
                 self.rated_ah,
-                [jar.slow(t)[0] for jar in self.jars],
+                [jar.slow(t).ln_i0 for jar in self.jars],
                 [jar.temperature_c for jar in self.jars],
+                [jar.cells(t, before) for jar in self.jars],
             )
             return volts, current, [0.0] * len(volts)
 
+        def at(ln_rate: float) -> list[tuple[float, float]]:
+            return self.charging(self.rated_ah * math.exp(ln_rate), t, before)
+
         def excess(ln_rate: float) -> float:
-            return sum(v for v, _ in self.charging(self.rated_ah * math.exp(ln_rate), t)) - bus_v
+            return sum(v for v, _ in at(ln_rate)) - bus_v
 
         limit = math.log(0.1)
         ln_rate = limit if excess(limit) <= 0 else root(excess, limit - 16, limit)
-        current = self.rated_ah * math.exp(ln_rate)
-        volts, main = zip(*self.charging(current, t), strict=True)
-        return list(volts), current, list(main)
+        volts, main = zip(*at(ln_rate), strict=True)
+        return list(volts), self.rated_ah * math.exp(ln_rate), list(main)
 
-    def warm(self, room_c: float, heat_w: list[float], dt: int) -> None:
+    def electric(
+        self, bus_v: float, current_a: float, t: int, before: bool = False
+    ) -> tuple[list[float], float, list[float]]:
+        """Jar voltages, the current's magnitude and the charging currents in its mode."""
+        none = [0.0] * len(self.jars)
+        if self.mode == "discharge":
+            return self.under_load(current_a, t, before), current_a, none
+        if self.mode == "idle":
+            return self.at_rest(t, before), 0.0, none
+        return self.on_charger(bus_v, t, before)
+
+    def heat(self, volts: list[float], current: float, main: list[float], t: int) -> list[float]:
+        """Heat in each jar [W], that of a failure in it included."""
+        heats = []
+        for jar, v, charging in zip(self.jars, volts, main, strict=True):
+            full, alive = self.rated_ah * jar.slow(t).soh, jar.cells(t)
+            open_v = alive * cell_open_v(jar.removed_ah, full, jar.temperature_c)
+            entropy = alive * 2e-4 * (jar.temperature_c + 273.15)
+            own = 0.0
+            if self.mode == "discharge":
+                own = current * (open_v - v) - current * entropy
+            elif self.mode != "idle" and self.full:
+                own = current * v
+            elif self.mode != "idle":
+                own = charging * (v - open_v) + charging * entropy + (current - charging) * v
+            heats.append(own + jar.slow(t).heat_w)
+        return heats
+
+    def take(self, current: float, main: list[float], t: int, dt: int) -> None:
+        """Move charge over a step: out in discharge, back in charge, at 97 %."""
+        if self.mode == "discharge":
+            self.drawn_ah += current * dt / 3600
+            self.depleting_a = max(self.depleting_a, current)
+            for jar in self.jars:
+                jar.removed_ah += current * dt / 3600
+        elif self.mode != "idle":
+            floors = [j.slow(t).leak * self.rated_ah * j.slow(t).soh for j in self.jars]
+            for jar, floor, charging in zip(self.jars, floors, main, strict=True):
+                if self.full:
+                    jar.removed_ah = floor + (jar.removed_ah - floor) * math.exp(-dt / 3600)
+                else:
+                    jar.removed_ah = max(floor, jar.removed_ah - 0.97 * charging * dt / 3600)
+            self.full = self.full or all(
+                1 - (jar.removed_ah - floor) / (self.rated_ah * jar.slow(t).soh) > 0.999
+                and charging < current  # and gasses: then float is the same law
+                for jar, floor, charging in zip(self.jars, floors, main, strict=True)
+            )
+        self.depleting_a *= math.exp(-dt / 600)
+
+    def warm(self, room_c: float, heat_w: list[float], dt: int, t: int = 0) -> None:
         over = [jar.temperature_c - room_c for jar in self.jars]
         for j, jar in enumerate(self.jars):
             near = [over[k] for k in (j - 1, j + 1) if 0 <= k < len(over)]
-            goal = room_c + jar.cabinet_rise_k + jar.k_per_w * heat_w[j]
+            k_per_w = jar.slow(t).k_per_w
+            goal = room_c + jar.cabinet_rise_k + k_per_w * heat_w[j]
             goal += 0.15 * sum(near) / len(near) if near else 0.0
-            share = 1 - math.exp(-dt / jar.time_constant_s)
+            share = 1 - math.exp(-dt / (k_per_w * jar.heat_j_per_k))
             jar.temperature_c += (goal - jar.temperature_c) * share
 
 
@@ -361,7 +449,11 @@ def shared(strings: list[Cells], power_w: float, t: int) -> list[float] | None:
 
 @dataclass
 class Plan:
-    """What the outside does; functions of the instant, and intervals [start, end)."""
+    """What the outside does; functions of the instant, and intervals [start, end).
+
+    `charger` deviates by V/cell in (start, end, deviation); `tests` are (string, start), and
+    `offline` (string, start, end).
+    """
 
     midnight_s: int
     days: int
@@ -369,82 +461,94 @@ class Plan:
     load_w: Callable[[int], float]
     regulation: Callable[[int], float]
     compensated: bool
-    outages: list[tuple[int, int]]
-    equalizing: list[tuple[int, int]]
+    outages: list[tuple[int, int]] = field(default_factory=list)
+    equalizing: list[tuple[int, int]] = field(default_factory=list)
+    charger: list[tuple[int, int, float]] = field(default_factory=list)
+    tests: list[tuple[int, int]] = field(default_factory=list)
+    offline: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def outage(self, t: int) -> tuple[int, int] | None:
+        return next((o for o in self.outages if o[0] <= t < o[1]), None)
+
+    def edges(self) -> set[int]:
+        """Instants at which something begins or ends."""
+        found = {e for pair in (*self.outages, *self.equalizing) for e in pair}
+        found |= {e for *span, _ in self.charger for e in span}
+        found |= {e for _, start in self.tests for e in (start, start + 6 * 3600)}
+        return found | {e for _, *span in self.offline for e in span}
 
 
-def heat_of(string: Cells, mode: str, volts, current: float, main, t: int) -> list[float]:
-    """Heat in each jar [W]."""
-    heats = []
-    for jar, v, charging in zip(string.jars, volts, main, strict=True):
-        full = string.rated_ah * jar.slow(t)[1]
-        open_v = CELLS * cell_open_v(jar.removed_ah, full, jar.temperature_c)
-        entropy = CELLS * 2e-4 * (jar.temperature_c + 273.15)
-        if mode == "idle":
-            heats.append(0.0)
-        elif mode == "discharge":
-            heats.append(current * (open_v - v) - current * entropy)
-        elif string.full:
-            heats.append(current * v)
-        else:
-            heats.append(charging * (v - open_v) + charging * entropy + (current - charging) * v)
-    return heats
+CHARGING = ("float", "boost", "equalize")
 
 
 def walk(strings: list[Cells], plan: Plan) -> list[dict[str, Any]]:  # noqa: C901, PLR0915
     """The rows of the physical grid, each with what holds at its start, jars by string.
 
     A row ends at the next five minutes, whole minute in recharge, event, or step of a discharge;
-    a row of no length closes each day and each mode.
+    a row of no length closes each day, each mode and each jump.
     """
     rows: list[dict[str, Any]] = []
     pilot = len(strings[0].jars) // 2
+    jars = [jar for string in strings for jar in string.jars]
+    jumps = {e for *span, _ in plan.charger for e in span} | {jar.dead_s for jar in jars}
+    edges = plan.edges() | {jar.dead_s for jar in jars}
 
     def pilots() -> float:
         return sum(s.jars[pilot].temperature_c for s in strings) / len(strings)
 
-    control_c, mode, margin = pilots(), "float", 1e9
-    boost_since, cut_until, low_for, began, currents = None, -1, 0, 0, [0.0] * len(strings)
+    control_c, bus, margin, began = pilots(), "float", 1e9, 0
+    boost_since, tests_over = None, set()
+    currents = [0.0] * len(strings)
     t, end = plan.midnight_s, plan.midnight_s + 86_400 * plan.days
 
-    def outage_at(t: int) -> tuple[int, int] | None:
-        return next((o for o in plan.outages if o[0] <= t < o[1]), None)
-
-    def mode_at(t: int) -> str:
-        if outage_at(t):
-            return "idle" if t < cut_until else "discharge"
+    def bus_mode() -> str:
+        if plan.outage(t):
+            return "discharge"
         if boost_since is not None:
             return "boost"
         return "equalize" if any(a <= t < b for a, b in plan.equalizing) else "float"
 
-    def set_v(mode: str) -> float:
-        if mode in ("discharge", "idle"):
+    def tested(s: int) -> tuple[int, int] | None:
+        runs = [x for x in plan.tests if x[0] == s and x[1] <= t < x[1] + 6 * 3600]
+        return next((x for x in runs if x not in tests_over), None)
+
+    def string_mode(s: int) -> str:
+        off = any(i == s and a <= t < b for i, a, b in plan.offline)
+        if t < strings[s].cut_until_s or off:
+            return "idle"
+        if plan.outage(t) or tested(s):
+            return "idle" if strings[s].is_open(t) else "discharge"
+        return bus_mode()
+
+    def set_v(mode: str, before: bool = False) -> float:
+        if mode == "discharge":
             return 0.0
-        cell = 2.35 if mode != "float" else float_set_cell_v(control_c, plan.compensated)
+        cell = 2.35
+        if mode == "float":
+            cell = float_set_cell_v(control_c, plan.compensated)
+            for a, b, deviation in plan.charger:
+                if a < t <= b if before else a <= t < b:
+                    cell += deviation
         return cell * CELLS * len(strings[0].jars) * (1 + plan.regulation(t))
 
     def record(dt: int) -> list[tuple[list[float], float, list[float]]]:
-        bus = set_v(mode)
-        here = []
-        for string, amperes in zip(strings, currents, strict=True):
-            none = [0.0] * len(string.jars)
-            if mode == "discharge":
-                here.append((string.under_load(amperes, t), amperes, none))
-            elif mode == "idle":
-                here.append((string.at_rest(t), 0.0, none))
-            else:
-                here.append(string.on_charger(bus, t))
+        before = dt == 0
+        volts = set_v(bus, before)
+        here = [s.electric(volts, a, t, before) for s, a in zip(strings, currents, strict=True)]
         rows.append(
             {
                 "t": t,
                 "dt": dt,
-                "mode": mode,
-                "bus_v": bus,
-                "jar_v": [list(volts) for volts, _, _ in here],
-                "current_a": [-a if mode == "discharge" else a for _, a, _ in here],
+                "mode": [s.mode for s in strings],
+                "bus_v": volts,
+                "jar_v": [list(v) for v, _, _ in here],
+                "current_a": [
+                    -a if s.mode == "discharge" else a
+                    for (_, a, _), s in zip(here, strings, strict=True)
+                ],
                 "jar_c": [[jar.temperature_c for jar in s.jars] for s in strings],
                 "jar_soc": [
-                    [clipped(1 - j.removed_ah / (s.rated_ah * j.slow(t)[1])) for j in s.jars]
+                    [clipped(1 - j.removed_ah / (s.rated_ah * j.slow(t).soh)) for j in s.jars]
                     for s in strings
                 ],
             }
@@ -452,72 +556,76 @@ def walk(strings: list[Cells], plan: Plan) -> list[dict[str, Any]]:  # noqa: C90
         return here
 
     while True:
-        if (t - plan.midnight_s) % 86_400 == 0 and t > plan.midnight_s:
+        midnight = (t - plan.midnight_s) % 86_400 == 0
+        if midnight and t > plan.midnight_s:
             record(0)
             if t == end:
                 return rows
-        now = mode_at(t)
-        if mode in ("discharge", "idle") and now not in ("discharge", "idle"):
-            deepest = max(
-                sum(j.removed_ah for j in s.jars) / len(s.jars) / s.rated_ah for s in strings
-            )
+        modes = [string_mode(s) for s in range(len(strings))]
+        back = any(
+            s.mode in ("discharge", "idle") and now in CHARGING and not s.full
+            for s, now in zip(strings, modes, strict=True)
+        )
+        if back and not plan.outage(t):
+            lacking = [sum(j.removed_ah for j in s.jars) / len(s.jars) for s in strings]
+            deepest = max(q / s.rated_ah for q, s in zip(lacking, strings, strict=True))
             boost_since = t if deepest > 0.05 else None
-            now = mode_at(t)
-        if now != mode:
-            if (t - plan.midnight_s) % 86_400:
-                record(0)
-            for s in strings:
-                if mode == "discharge":
-                    s.last_end_s = t
-                if now == "discharge":
-                    s.rest_s, s.drawn_ah, s.full = t - s.last_end_s, 0.0, False
-            if now == "discharge":
-                began, low_for, boost_since = t, 0, None
-            mode = now
-        if mode == "discharge":
-            found = shared(strings, plan.load_w(t), t)
+            modes = [string_mode(s) for s in range(len(strings))]
+        changed = bus_mode() != bus or modes != [s.mode for s in strings]
+        if (changed or t in jumps) and not midnight:
+            record(0)
+        for s, now in zip(strings, modes, strict=True):
+            if s.mode == "discharge" != now:
+                s.last_end_s = t
+            if now == "discharge" != s.mode:
+                s.rest_s, s.drawn_ah, s.full, s.low_for_s = t - s.last_end_s, 0.0, False, 0
+                began, margin = t, 1e9
+            s.mode = now
+        bus = bus_mode()
+        active = [s for s in strings if s.mode == "discharge"]
+        if bus == "discharge":
+            boost_since = None
+            found = shared(active, plan.load_w(t), t) if active else []
             if found is None:
-                cut_until = outage_at(t)[1]
+                for s in strings:
+                    s.cut_until_s = plan.outage(t)[1]
+                currents = [0.0] * len(strings)
                 continue
-            currents = found
+            each = iter(found)
+            currents = [next(each) if s.mode == "discharge" else 0.0 for s in strings]
+        else:
+            currents = [0.25 * s.rated_ah if s.mode == "discharge" else 0.0 for s in strings]
         next_slot = t + 300 - (t - plan.midnight_s) % 300
-        edges = [e for pair in (*plan.outages, *plan.equalizing) for e in pair if e > t]
-        stop = min([next_slot, *edges])
-        if mode == "discharge":
+        stop = min([next_slot, *(int(e) for e in edges if t < e < math.inf)])
+        if active:
             since = t - began
-            step = 1 if since < 60 or margin < 0.25 else 5 if since < 600 else 10
+            longest = 10 if bus == "discharge" else 30
+            step = 1 if since < 60 or margin < 0.25 else 5 if since < 600 else longest
             stop = min(stop, t + step)
-        elif mode != "idle" and not all(s.full for s in strings):
+        elif not all(s.full for s in strings if s.mode in CHARGING):
             stop = min(stop, t + 60 - (t - plan.midnight_s) % 60)
         dt = stop - t
         here = record(dt)
-        margin = min(min(*volts, sum(volts) / len(volts)) - 10.5 for volts, _, _ in here)
-        most = max(a / s.rated_ah for (_, a, _), s in zip(here, strings, strict=True))
+        margin = 1e9
+        charged = [0.0]
         for string, (volts, amperes, main) in zip(strings, here, strict=True):
-            heat = heat_of(string, mode, volts, amperes, main, t)
-            if mode == "discharge":
-                string.drawn_ah += amperes * dt / 3600
-                string.depleting_a = max(string.depleting_a, amperes)
-                for jar in string.jars:
-                    jar.removed_ah += amperes * dt / 3600
-            elif mode != "idle" and string.full:
-                for jar in string.jars:
-                    jar.removed_ah *= math.exp(-dt / 3600)
-            elif mode != "idle":
-                for jar, charging in zip(string.jars, main, strict=True):
-                    jar.removed_ah = max(0.0, jar.removed_ah - 0.97 * charging * dt / 3600)
-                string.full = all(
-                    1 - jar.removed_ah / (string.rated_ah * jar.slow(t)[1]) > 0.999
-                    and charging < amperes  # and gasses: then float is the same law
-                    for jar, charging in zip(string.jars, main, strict=True)
-                )
-            string.depleting_a *= math.exp(-dt / 600)
-            string.warm(plan.room_c(t), heat, dt)
+            if string.mode == "discharge":
+                own = min(*volts, sum(volts) / len(volts)) - 10.5
+                margin = min(margin, own)
+                string.low_for_s = string.low_for_s + dt if own <= 0 else 0
+            elif string.mode in CHARGING:
+                charged.append(amperes / string.rated_ah)
+            heat = string.heat(volts, amperes, main, t)
+            string.take(amperes, main, t, dt)
+            string.warm(plan.room_c(t), heat, dt, t)
         control_c += (pilots() - control_c) * (1 - math.exp(-dt / 1800))
-        if mode == "discharge":
-            low_for = low_for + dt if margin <= 0 else 0
-            if low_for >= 10:
-                cut_until = outage_at(t)[1]
-        elif mode == "boost" and (most < 0.01 or t + dt - boost_since >= 43_200):
+        for s, string in enumerate(strings):
+            if string.mode == "discharge" and string.low_for_s >= 10:
+                string.low_for_s = 0
+                if plan.outage(t):
+                    string.cut_until_s = plan.outage(t)[1]
+                else:
+                    tests_over.add(tested(s))
+        if bus == "boost" and (max(charged) < 0.01 or t + dt - boost_since >= 43_200):
             boost_since = None
         t += dt

@@ -234,9 +234,11 @@ def _charger_episodes(
     start = first + int(u[1] * (end - first))
     low, high = params.CHARGER_SHORTEST.value, params.CHARGER_LONGEST.value
     length = int((low + (high - low) * u[2]) * SECONDS_PER_DAY)
-    low, high = params.CHARGER_DEVIATION_MINIMUM.value, params.CHARGER_DEVIATION_MAXIMUM.value
+    over = u[4] < 0.5
+    lowest = params.CHARGER_DEVIATION_MINIMUM if over else params.CHARGER_UNDERVOLTAGE_MINIMUM
+    low, high = lowest.value, params.CHARGER_DEVIATION_MAXIMUM.value
     size = low + (high - low) * u[3]
-    return [(start, start + length, size if u[4] < 0.5 else -size)]
+    return [(start, start + length, size if over else -size)]
 
 
 def _test_s(location: Location, string_id: str, seed: int, year: int, utc_offset_s: int) -> int:

@@ -325,6 +325,7 @@ def _floated(
     s: int,
     state: Floats,
     row: Row,
+    frac: float,
     current_a: float,
     work: Floats,
 ) -> None:
@@ -337,10 +338,13 @@ def _floated(
     for j in range(jars):
         work[HEAT_W, j] = current_a * work[JAR_V, j]
         leak = day.knots[LEAK, s, 0, j]
+        leak += frac * (day.knots[LEAK, s, 1, j] - leak)
         if state[jars + j] > 0.0 or leak > 0.0:
             if finish < 0.0:
                 finish = exponential(-row.dt / _FINISHING_S)
-            floor_ah = leak * constants.rated_ah[s] * day.knots[SOH, s, 0, j]
+            soh = day.knots[SOH, s, 0, j]
+            soh += frac * (day.knots[SOH, s, 1, j] - soh)
+            floor_ah = leak * constants.rated_ah[s] * soh
             state[jars + j] = floor_ah + (state[jars + j] - floor_ah) * finish
             if state[jars + j] < 1e-6:
                 state[jars + j] = 0.0
@@ -412,7 +416,7 @@ def _advance(
     elif row.mode == IDLE:
         _fill(work[HEAT_W], 0.0)
     elif state[book + FULL] > 0.0:
-        _floated(constants, day, s, state, row, current_a, work)
+        _floated(constants, day, s, state, row, frac, current_a, work)
     else:
         _recharged(constants, s, state, row, current_a, work)
     for j in range(jars):
@@ -492,16 +496,26 @@ def _string_mode(
 
 @kernel
 def _bus_v(
-    t: int, bus_mode: int, constants: SystemConstants, jars: int, bus: Floats, x: Inputs
+    t: int,
+    dt: int,
+    bus_mode: int,
+    constants: SystemConstants,
+    jars: int,
+    bus: Floats,
+    x: Inputs,
 ) -> float:
-    """Set-point of the charger [V]; 0 without it."""
+    """Set-point of the charger [V] in a row; 0 without it.
+
+    A closing row (`dt` 0) stands before the edge: the deviation is the one that ends.
+    """
     if bus_mode >= DISCHARGE:
         return 0.0
     cell_v = _BOOST_SET
     if bus_mode == FLOAT:
         cell_v = electrical.float_set_cell_v(bus[CONTROL_C], x.compensated)
+        at = t if dt > 0 else t - 1
         for i in range(x.events.shape[0]):
-            if x.events[i, 0] == DEVIATION and x.events[i, 2] <= t < x.events[i, 3]:
+            if x.events[i, 0] == DEVIATION and x.events[i, 2] <= at < x.events[i, 3]:
                 cell_v += x.deviation_v[i]
     return float(cell_v * constants.cells * jars * (1.0 + _at(x.regulation, t - x.midnight_s)))
 
@@ -794,7 +808,9 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
         returned = False
         changed = bus_mode != bus_before
         for s in range(strings):
-            returned = returned or (before[s] == DISCHARGE and modes[s] < DISCHARGE)
+            # Straight from its load, or after it was cut off.
+            drained = states[s, book + FULL] == 0.0 and before[s] >= DISCHARGE
+            returned = returned or (drained and modes[s] < DISCHARGE)
             changed = changed or before[s] != modes[s]
         if returned and bus_mode != DISCHARGE:
             bus[BOOST_SINCE] = t if _deficit(constants, states) > _BOOST_DEFICIT else NEVER
@@ -802,7 +818,7 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
             _set_modes(t, bus_mode, constants, bus, x, modes)
         begun = offset > 0 or entered == t
         if offset == DAY_S or ((changed or _is_one_of(t, x.jump_s)) and begun):
-            last_v = _bus_v(t - 1, bus_before, constants, jars, bus, x)
+            last_v = _bus_v(t, 0, bus_before, constants, jars, bus, x)
             _record(trace, rows, t, 0, last_v, before, load_a, currents, loads)
             rows += 1
             if offset == DAY_S:
@@ -836,7 +852,7 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
             _fill(load_a, 0.0)
             continue
         dt = _row_end(t, since, bus_mode, loaded, full, reached[2], x) - t
-        bus_v = _bus_v(t, bus_mode, constants, jars, bus, x)
+        bus_v = _bus_v(t, dt, bus_mode, constants, jars, bus, x)
         _record(trace, rows, t, dt, bus_v, modes, load_a, currents, loads)
         rows += 1
         hot = _advance_all(
@@ -923,7 +939,7 @@ def float_day(
         frac = offset / DAY_S
         _set_float(constants, day, s, t, frac, work)
         bus = books[:1]
-        bus_v = _bus_v(t, int(FLOAT), constants, jars, bus, x)
+        bus_v = _bus_v(t, SLOT_S, int(FLOAT), constants, jars, bus, x)
         row = Row(t, SLOT_S, int(FLOAT), bus_v)
         current_a = _evaluate(constants, s, state, row, 0.0, work)
         room_c = x.room_c[slot]

@@ -12,10 +12,11 @@ import sys
 
 import numpy as np
 
-from fleetgen import simulate
+from fleetgen import simulate, system, truth
 from fleetgen.config import load
 from fleetgen.pipeline import generate
 from fleetgen.plan import make_plan
+from fleetgen.world import world
 
 
 def bits(*arrays: np.ndarray) -> str:
@@ -25,9 +26,10 @@ def bits(*arrays: np.ndarray) -> str:
     return sha.hexdigest()
 
 
-def units_of(model: simulate.SystemModel) -> list[np.ndarray]:
-    """All that is known of the jars of a system at the start."""
-    arrays = [a for unit in model.populations for a in vars(unit).values()]
+def units_of(model: system.SystemModel) -> list[np.ndarray]:
+    """All that is known of the jars of a system at the start, and of what will befall it."""
+    nouns = (*model.populations, *model.failures, *filter(None, model.precursors), model.timeline)
+    arrays = [a for noun in nouns for a in vars(noun).values()]
     return [a for a in (*arrays, *model.constants[1:]) if isinstance(a, np.ndarray)]
 
 
@@ -36,22 +38,32 @@ def main() -> None:
     plan = generate(config).plan
     state = {}
     for job in plan.slow_paths:
-        model = simulate.system_model(plan.run.seed, job.location, job.system, plan.run.grid)
+        model = system.system_model(
+            plan.run.seed, job.location, job.system, plan.run.grid, plan.run.scenario
+        )
         path = simulate.slow_path(model)
         grid = plan.run.grid
         days = [
             array
             for s in range(len(job.system.strings))
-            for array in simulate.slow_days(model, s, grid.first_day, grid.end_day)
+            for array in (
+                *system.slow_days(model, s, grid.first_day, grid.end_day),
+                truth.lives(model, s).end_days,
+            )
         ]
         state[job.system.system_id] = bits(*path.arrays().values(), *days, *units_of(model))
     for job in make_plan(config, plan.run.output_url).rooms:
-        world = simulate.world(plan.run.seed, job.location, plan.run.grid, job.block)
+        around = world(plan.run.seed, job.location, plan.run.grid, job.block, plan.run.scenario)
         state[job.key] = bits(
-            world.outdoor_c, world.outdoor_pct, world.room_c, world.room_slot_c, world.room_pct
+            around.outdoor_c,
+            around.outdoor_pct,
+            around.room_c,
+            around.room_slot_c,
+            around.room_pct,
+            *around.cooling,
         )
     for job in make_plan(load(), plan.run.output_url).slow_paths:  # the fleet of the package, too
-        model = simulate.system_model(42, job.location, job.system, job.run.grid)
+        model = system.system_model(42, job.location, job.system, job.run.grid, job.run.scenario)
         state[job.system.system_id] = bits(*units_of(model))
     x = np.linspace(-20.0, 20.0, 20_001)
     libm = [f(float(v)) for v in x for f in (math.exp, math.sin)]

@@ -24,8 +24,11 @@ def crossings(kind: str) -> dict[str, list[tuple[str, int]]]:
                 site.location,
                 system,
                 plan().run.seed,
-                grid,
+                grid.first_day,
+                grid.end_day + 31,
+                grid.utc_offset_s,
                 lambda a, b, place=site.location: climate.rain_days(place, plan().run.seed, a, b),
+                plan().run.scenario,
             )
             spans = zip(
                 getattr(timeline, f"{kind}_start_s"),

@@ -7,8 +7,10 @@ import pytest
 
 from fleetgen import simulate
 from fleetgen.plan import make_plan
-from fleetgen.simulate import SlowPath, SystemModel
+from fleetgen.simulate import SlowPath
 from fleetgen.spec import Block
+from fleetgen.system import SystemModel, system_model
+from fleetgen.world import World, world
 from tests.properties.plan import configured
 
 
@@ -17,9 +19,13 @@ def systems() -> dict[str, tuple[SystemModel, SlowPath]]:
     """Model and slow path of each system of the plan."""
     found = {}
     for job in make_plan(configured("unused"), "unused").slow_paths:
-        model = simulate.system_model(job.run.seed, job.location, job.system, job.run.grid)
+        model = system_model(job.run.seed, job.location, job.system, job.run.grid, job.run.scenario)
         found[job.system.system_id] = model, simulate.slow_path(model)
     return found
+
+
+def around(model: SystemModel, block: Block) -> World:
+    return world(model.seed, model.location, model.grid, block, model.scenario)
 
 
 def bits(array: np.ndarray) -> np.ndarray:
@@ -30,12 +36,11 @@ def bits(array: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("system", ["NORTH-REC-01", "NORTH-UPS-01", "SOUTH-UPS-01"])
 def test_a_block_ends_in_the_next_checkpoint(system: str, length: int) -> None:
     model, path = systems()[system]
-    first, end, seed = model.grid.first_day, model.grid.end_day, model.seed
+    first, end = model.grid.first_day, model.grid.end_day
     for s in range(len(model.system.strings)):
         for day in range(first, end - length + 1):
             block = Block(day, day + length)
-            around = simulate.world(seed, model.location, model.grid, block)
-            played = simulate.replay(model, path, s, around, block)
+            played = simulate.replay(model, path, s, around(model, block), block)
             expected = path.states[block.end_day - first, s]
             assert np.array_equal(bits(played.end_state), bits(expected)), (s, block)
 
@@ -50,12 +55,10 @@ def test_states_change_from_day_to_day() -> None:
 @pytest.mark.parametrize("system", ["NORTH-REC-01", "NORTH-UPS-01", "SOUTH-UPS-01"])
 def test_a_block_is_its_days_one_by_one(system: str) -> None:
     model, path = systems()[system]
-    first, end, seed = model.grid.first_day, model.grid.end_day, model.seed
+    first, end = model.grid.first_day, model.grid.end_day
     for s in range(len(model.system.strings)):
         whole, *days = (
-            simulate.replay(
-                model, path, s, simulate.world(seed, model.location, model.grid, block), block
-            )
+            simulate.replay(model, path, s, around(model, block), block)
             for block in [Block(first, end), *(Block(d, d + 1) for d in range(first, end))]
         )
         for name in whole.replay._fields:

@@ -11,12 +11,22 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fleetgen import digest, sample, simulate
+from fleetgen import digest, sample
 from fleetgen.config import load
 from fleetgen.io import dataset
 from fleetgen.model import events
 from fleetgen.schema import FEATURE_STORE, TABLES, TELEMETRY, Column, Table
-from fleetgen.spec import DEFAULT_SCENARIO, NULL, Block, Codes, Constant, Instants, Plain, Runs
+from fleetgen.spec import (
+    DEFAULT_SCENARIO,
+    NULL,
+    Block,
+    Codes,
+    Constant,
+    Instants,
+    Plain,
+    Runs,
+)
+from fleetgen.world import world
 from tests import oracles, tiny
 from tests.golden import make
 
@@ -416,9 +426,11 @@ def test_flags_do_not_depend_on_blocks(tmp_path, monkeypatch, begins):
     def timeline(*_):
         none = np.array([], np.int64)
         start = np.array([midnight + begins])
-        return events.Timeline(start, start + 60, np.array([False]), none, none)
+        return events.Timeline(
+            start, start + 60, np.array([False]), none, none, none, none, none / 1.0, none, none
+        )
 
-    monkeypatch.setattr("fleetgen.simulate.events.timeline", timeline)
+    monkeypatch.setattr("fleetgen.system.events.timeline", timeline)
     flagged = []
     for days in (1, 2):
         place = tiny.generate(
@@ -447,10 +459,10 @@ def test_rooms_do_not_depend_on_blocks():
     for site in config.to_fleet().sites:
 
         def sampled(block, site=site):
-            world = simulate.world(2, site.location, grid, block)
+            around = world(2, site.location, grid, block, DEFAULT_SCENARIO)
             clock = sample.BlockClock(grid, block)
             return sample.sample_room(
-                2, site.location, site.sensor_id, world, clock, DEFAULT_SCENARIO
+                2, site.location, site.sensor_id, around, clock, DEFAULT_SCENARIO
             )
 
         days = [sampled(Block(d, d + 1)) for d in range(month.first_day, month.end_day)]

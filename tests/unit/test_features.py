@@ -47,7 +47,8 @@ SELF_TEST = (3 * DAY_S + 10 * HOUR_S, 60)
 def planned(monkeypatch):
     """Put the events above in the place of the drawn ones."""
 
-    def timeline(location, system, seed, grid, rain):
+    def timeline(*_):
+        none = np.zeros(0, np.int64)
         on_battery = sorted([*((a, a + n, False) for a, n in OUTAGES), (*SELF_TEST, True)])
         return events.Timeline(
             np.array([START_S + a for a, _, _ in on_battery]),
@@ -55,9 +56,14 @@ def planned(monkeypatch):
             np.array([test for *_, test in on_battery]),
             np.array([START_S + 2 * DAY_S + 20 * HOUR_S]),
             np.array([START_S + 3 * DAY_S + 5 * HOUR_S]),
+            none,
+            none,
+            none / 1.0,
+            none,
+            none,
         )
 
-    monkeypatch.setattr("fleetgen.simulate.events.timeline", timeline)
+    monkeypatch.setattr("fleetgen.system.events.timeline", timeline)
 
 
 def read(place, table, per_unit=None):

@@ -13,7 +13,7 @@ from scipy import stats
 
 from fleetgen.config import load
 from fleetgen.model import climate, events
-from fleetgen.spec import TimeGrid
+from fleetgen.spec import DEFAULT_SCENARIO, Injection, Scenario, TimeGrid
 from fleetgen.units import day_number
 
 FLEET = load().to_fleet()
@@ -92,12 +92,25 @@ def test_durations(name):
     below = 0.7 * stats.norm.cdf(np.log(60 / median) / 0.9)
     assert share == pytest.approx(0.30 + below, abs=3 * sqrt(0.21 / n))
     assert lengths.min() >= 5
-    assert lengths.max() <= 480 * 60
+    if SITES[name].location.region != "southern":  # whose floods are longer
+        assert lengths.max() <= 480 * 60
     z = np.log(long / median) / 0.9
     kept = (long < 480 * 60) & (long > 120)
     low, high = np.log(120 / median) / 0.9, np.log(480 * 60 / median) / 0.9
     truncated = stats.truncnorm(low, high)
     assert stats.kstest(z[kept], truncated.cdf).pvalue > 0.005
+
+
+def test_floods():
+    """0.1 a year in the south, October to December, uniformly 6 to 24 h."""
+    place = SITES["DC-URT-01"].location
+    assert place.region == "southern"
+    floods = [(a, b - a) for a, b in all_outages("DC-URT-01") if b - a > 480 * 60]
+    assert {local(a).month for a, _ in floods} == {10, 11, 12}
+    low, high = stats.poisson(200 * 0.1 * 16 / 18).ppf([0.005, 0.995])
+    assert low <= len(floods) <= high
+    hours = np.array([length for _, length in floods]) / 3600
+    assert stats.kstest(hours, stats.uniform(8, 16).cdf).pvalue > 0.005
 
 
 def test_momentary_outages_are_uniform():
@@ -172,11 +185,28 @@ def test_no_rate_no_outage():
 # --- timelines ------------------------------------------------------------------------------------
 
 
-def timeline(name="DC-URT-01", system=0, seed=3, start=date(2024, 1, 1), days=366):
+def timeline(
+    name="DC-URT-01",
+    system=0,
+    seed=3,
+    start=date(2024, 1, 1),
+    days=366,
+    scenario=DEFAULT_SCENARIO,
+):
     site = SITES[name]
     grid = TimeGrid(start, days * 86_400, 300, OFFSET_S, "Asia/Bangkok")
     rain = lambda first, end: climate.rain_days(site.location, seed, first, end)  # noqa: E731
-    return events.timeline(site.location, site.systems[system], seed, grid, rain), grid
+    found = events.timeline(
+        site.location,
+        site.systems[system],
+        seed,
+        grid.first_day,
+        grid.end_day,
+        OFFSET_S,
+        rain,
+        scenario,
+    )
+    return found, grid
 
 
 @lru_cache(maxsize=1)
@@ -265,7 +295,13 @@ def test_a_longer_run_changes_nothing_earlier():
         short, _ = timeline(seed=seed, start=date(2024, 1, 15), days=30)
         long, _ = timeline(seed=seed, start=date(2024, 1, 15), days=90)
         end = 86_400 * (day_number(date(2024, 2, 14))) - OFFSET_S
-        for name in ("discharge_start_s", "discharge_end_s", "equalize_start_s"):
+        for name in (
+            "discharge_start_s",
+            "discharge_end_s",
+            "equalize_start_s",
+            "charger_start_s",
+            "test_start_s",
+        ):
             a, b = getattr(short, name), getattr(long, name)
             assert a[a < end].tolist() == b[b < end].tolist()
 
@@ -317,3 +353,143 @@ def test_an_outage_that_begins_in_a_test_is_an_outage(monkeypatch):
     assert made.discharge_start_s.tolist() == [test]
     assert made.discharge_end_s.tolist() == [test + 600]
     assert made.self_test.tolist() == [False]
+
+
+def test_an_injected_outage_comes_to_the_drawn_ones():
+    """A rectifier without generator carries it whole, a system with one until that runs."""
+    start = 1_704_042_000 + 3 * 86_400 + 5
+    injected = Injection("outage", "DC-URT-01", start, 4 * 3600)
+    scenario = Scenario(injections=(injected,))
+    for system, longest in ((0, 4 * 3600), (1, 120)):
+        plain, _ = timeline(system=system, days=31)
+        made, _ = timeline(system=system, days=31, scenario=scenario)
+        where = made.discharge_start_s.tolist().index(start)
+        length = int(made.discharge_end_s[where]) - start
+        assert length == longest if system == 0 else 5 <= length <= longest
+        kept = np.delete(made.discharge_start_s, where)
+        assert kept.tolist() == plain.discharge_start_s.tolist()
+    elsewhere, _ = timeline("DC-PKT-01", days=31, scenario=scenario)
+    assert start not in elsewhere.discharge_start_s
+
+
+def test_cooling_stops_where_no_generator_drives_it():
+    """3 % of the outages with a generator, all of them without."""
+    location = SITES["DC-URT-01"].location
+    outages = all_outages("DC-URT-01")
+    alone = replace(location, generator=False)
+    assert events.cooling_stops(alone, 5, outages) == outages
+    driven = replace(location, generator=True)
+    stopped = events.cooling_stops(driven, 5, outages)
+    assert set(stopped) < set(outages)
+    n = len(outages)
+    assert len(stopped) / n == pytest.approx(0.03, abs=3 * sqrt(0.03 * 0.97 / n))
+
+
+# --- chargers -------------------------------------------------------------------------------------
+
+
+def test_charger_episodes():
+    """3 % of the systems a year, 10 to 60 days, +30 to +80 or -40 to -80 mV/cell."""
+    place = replace(SITES["DC-CNX-01"].location, outages_per_year=0.0)
+    first, end = (day_number(date(year, 1, 1)) for year in (2024, 2044))
+    drawn = []
+    for seed in range(60):
+        for system in SITES["DC-CNX-01"].systems:
+            dry = lambda a, b: np.zeros(b - a, np.bool_)  # noqa: E731
+            t = events.timeline(place, system, seed, first, end, OFFSET_S, dry, DEFAULT_SCENARIO)
+            episodes = zip(t.charger_start_s, t.charger_end_s, t.charger_v, strict=True)
+            drawn += [each for each in episodes if each[0] >= first * 86_400 - OFFSET_S]
+    years = 60 * 2 * 20
+    assert len(drawn) == pytest.approx(0.03 * years, abs=4 * sqrt(0.03 * years))
+    days = np.array([(b - a) / 86_400 for *_, a, b, _ in drawn])
+    volts = np.array([v for *_, v in drawn])
+    assert stats.kstest(days, stats.uniform(10, 50).cdf).pvalue > 0.005
+    assert stats.kstest(volts[volts > 0], stats.uniform(0.03, 0.05).cdf).pvalue > 0.005
+    assert stats.kstest(-volts[volts < 0], stats.uniform(0.04, 0.04).cdf).pvalue > 0.005
+    assert 0.35 < (volts > 0).mean() < 0.65
+
+
+def test_a_charger_may_be_out_of_adjustment_before_the_start():
+    """An episode that began earlier is still there in a run that begins within it."""
+    for seed in range(300):
+        whole, _ = timeline(seed=seed, days=366)
+        if len(whole.charger_start_s) and whole.charger_start_s[0] > 1_704_042_000 + 86_400:
+            break
+    began, ends = int(whole.charger_start_s[0]), int(whole.charger_end_s[0])
+    day = local(began).date() + timedelta(days=3)
+    later, grid = timeline(seed=seed, start=day, days=5)
+    assert grid.start_s > began
+    assert (int(later.charger_start_s[0]), int(later.charger_end_s[0])) == (began, ends)
+    after, _ = timeline(seed=seed, start=local(ends).date() + timedelta(days=1), days=5)
+    assert began not in after.charger_start_s
+
+
+# --- capacity tests -------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def capacity_tests():
+    """Local starts (location, seed, string, time) in two years, and outages by location, seed."""
+    found, outages = [], {}
+    for name, site in SITES.items():
+        for seed in range(3):
+
+            def rain(a, b, place=site.location, seed=seed):
+                return climate.rain_days(place, seed, a, b)
+
+            first, end = (day_number(date(year, 1, 1)) for year in (2023, 2026))
+            outages[name, seed] = events.location_outages(
+                site.location, seed, first, end, OFFSET_S, rain, DEFAULT_SCENARIO
+            )
+            for number, system in enumerate(site.systems):
+                t, _ = timeline(name, number, seed, date(2023, 12, 1), days=3 * 365)
+                for s, string in enumerate(system.strings):
+                    for start in t.tests_s(s).tolist():
+                        if 2024 <= local(start).year <= 2025:
+                            found.append((name, seed, string.string_id, start))
+    return found, outages
+
+
+def test_each_string_is_tested_once_a_year():
+    counts = Counter((n, seed, s, local(t).year) for n, seed, s, t in capacity_tests()[0])
+    strings = sum(len(site.location.string_ids) for site in SITES.values())
+    assert len(counts) == 2 * 3 * strings
+    assert set(counts.values()) == {1}
+
+
+def test_one_string_of_a_location_a_day():
+    days = Counter((name, seed, local(t).date()) for name, seed, _, t in capacity_tests()[0])
+    assert set(days.values()) == {1}
+
+
+def test_capacity_tests_are_on_weekend_nights_outside_the_storms():
+    """Not in August to October, in the south not in October to December."""
+    for name, _, _, start in capacity_tests()[0]:
+        begins = local(start)
+        south = SITES[name].location.region == "southern"
+        assert begins.month not in ((10, 11, 12) if south else (8, 9, 10))
+        assert begins.weekday() >= calendar.SATURDAY
+        assert 20 <= begins.hour < 22
+    months = Counter(local(start).month for _, _, _, start in capacity_tests()[0])
+    assert set(months) == set(range(1, 13)) - {10}
+
+
+def test_capacity_tests_wait_for_72_hours_without_an_outage():
+    tests, outages = capacity_tests()
+    for name, seed, _, start in tests:
+        assert not any(0 <= start - a < 72 * 3600 for a, _ in outages[name, seed])
+
+
+def test_an_outage_puts_a_test_off_by_a_week(monkeypatch):
+    plain, _ = timeline("DC-CNX-01", 1, days=366)
+    test = int(plain.test_start_s[0])
+    day = local(test).date()
+
+    def outages(location, seed, year, month, rain, utc_offset_s):
+        return [(test - 71 * 3600, test - 71 * 3600 + 9)] if (year, month) == (2024, month0) else []
+
+    month0 = (day - timedelta(days=3)).month
+    monkeypatch.setattr(events, "outages", outages)
+    made, _ = timeline("DC-CNX-01", 1, days=366)
+    assert test + 7 * 86_400 in made.test_start_s
+    assert test not in made.test_start_s

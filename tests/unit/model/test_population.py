@@ -165,7 +165,7 @@ def test_places_in_the_cabinet(fleet):
 def test_time_constants(fleet):
     """30 kg jars: 0.7 to 1.1 K/W and 24 kJ/K, 4.7 to 7.3 h."""
     for unit, (_, system, string) in zip(fleet, CASES, strict=True):
-        hours = unit.time_constant_s / 3600
+        hours = unit.thermal_k_per_w * unit.heat_j_per_k / 3600
         expected = unit.thermal_k_per_w * string.model.mass_kg * 800 / 3600
         assert hours == pytest.approx(expected, rel=1e-12)
         if string.model.mass_kg == 30 and system.kind == "UPS":
@@ -224,10 +224,19 @@ def test_resistance_grows_with_loss():
     """5 % for 2 % lost, linear; the wander is lognormal of 1.5 %."""
     loss = np.array([[0.0, 0.02], [0.2, 0.1]])
     out = np.empty((2, 2))
-    population.resistance_growth(np.full(2, 2.5), loss, np.zeros((2, 2)), out)
+    none = np.zeros((2, 2))
+    population.resistance_growth(np.full(2, 2.5), loss, none, none, out)
     assert out == pytest.approx(np.array([[1.0, 1.05], [1.5, 1.25]]), abs=1e-12)
-    population.resistance_growth(np.full(2, 2.5), loss, np.ones((2, 2)), out)
+    population.resistance_growth(np.full(2, 2.5), loss, none, np.ones((2, 2)), out)
     assert out[0, 0] == pytest.approx(exp(0.015), rel=1e-12)
+
+
+def test_failures_add_to_the_resistance_of_a_new_jar():
+    """Not to the grown one: +0.8 is 0.8 of new, whatever was lost."""
+    loss, failed = np.array([[0.0, 0.02]]), np.array([[0.8, 0.8]])
+    out = np.empty((1, 2))
+    population.resistance_growth(np.full(2, 2.5), loss, failed, np.zeros((1, 2)), out)
+    assert out[0] == pytest.approx([1.8, 1.85], abs=1e-12)
 
 
 def test_constant_of_float_heat():

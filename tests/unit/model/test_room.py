@@ -8,20 +8,29 @@ import pytest
 
 from fleetgen.config import load
 from fleetgen.model import room
+from fleetgen.model.cooling import Episodes
 
 LOCATION = load().to_fleet().sites[0].location
 START_S = 1_735_664_400
 MIDNIGHTS = START_S + 86_400 * np.arange(40)
 MILD = np.full((40, 289), 28.0)  # outdoors at the reference
+NONE = np.zeros(0, np.int64)
+WORKING = Episodes(NONE, NONE, NONE)
 
 
 def places(count):
     return [replace(LOCATION, location_id=f"DC-{i}") for i in range(count)]
 
 
+def days(place, midnights, outdoor, humidity=60.0):
+    """A room with working cooling; the day before is like the first."""
+    outside = np.concatenate([outdoor[:1], outdoor])
+    return room.room_days(place, 42, midnights, outside, np.full(outside.shape, humidity), WORKING)
+
+
 @pytest.fixture(scope="module")
 def month():
-    return room.temperature_c(LOCATION, 42, MIDNIGHTS, MILD)
+    return days(LOCATION, MIDNIGHTS, MILD).temperature_c
 
 
 def test_targets_are_24_degrees_give_or_take():
@@ -43,11 +52,11 @@ def test_level_and_spread(month):
 
 
 def test_a_twentieth_of_the_outdoor_deviation_leaks_in(month):
-    hot = room.temperature_c(LOCATION, 42, MIDNIGHTS, MILD + 10)
+    hot = days(LOCATION, MIDNIGHTS, MILD + 10).temperature_c
     assert hot - month == pytest.approx(np.full(month.shape, 0.5), abs=1e-9)
     assert room.daily_mean_c(24.3, np.array([28.0, 38.0])) == pytest.approx([24.3, 24.8])
     slope = MILD + np.linspace(0, 12, 289)
-    drift = room.temperature_c(LOCATION, 42, MIDNIGHTS, slope) - month
+    drift = days(LOCATION, MIDNIGHTS, slope).temperature_c - month
     assert drift[0, 720] == pytest.approx(0.05 * 6, abs=1e-9)
     assert drift[0, 2] == pytest.approx(0.05 * 12 * 0.4 / 288, abs=1e-9)  # between slots
 
@@ -60,7 +69,7 @@ def test_nothing_steps_at_midnight(month):
 def test_compressor_cycles_every_18_to_25_minutes(month):
     periods = []
     for place in places(6):
-        minutes = room.temperature_c(place, 42, MIDNIGHTS[:8], MILD[:8])[:, :-1].ravel()
+        minutes = days(place, MIDNIGHTS[:8], MILD[:8]).temperature_c[:, :-1].ravel()
         power = np.abs(np.fft.rfft(minutes - minutes.mean())) ** 2
         frequency = np.fft.rfftfreq(len(minutes))
         fast = frequency > 1 / 60
@@ -85,13 +94,13 @@ def test_fluctuation_has_forty_minutes(month):
 
 
 def test_any_day_alone(month):
-    alone = room.temperature_c(LOCATION, 42, MIDNIGHTS[7:9], MILD[:2])
+    alone = days(LOCATION, MIDNIGHTS[7:9], MILD[:2]).temperature_c
     assert alone.tobytes() == month[7:9].tobytes()
 
 
 def test_humidity_is_50_give_or_take_4():
     humidity = np.concatenate(
-        [room.humidity_pct(place, 42, MIDNIGHTS[:10]) for place in places(20)]
+        [days(place, MIDNIGHTS[:10], MILD[:10]).humidity_pct for place in places(20)]
     )
     assert humidity.shape == (200, 289)
     assert humidity.mean() == pytest.approx(50, abs=0.4)

@@ -13,7 +13,9 @@ from scipy import stats
 from fleetgen import rng, simulate
 from fleetgen.model import sensors
 from fleetgen.rng import Stream
-from fleetgen.spec import Block
+from fleetgen.spec import DEFAULT_SCENARIO, Block
+from fleetgen.system import load_frac, system_model
+from fleetgen.world import world as make_world
 from tests import oracles, tiny
 
 START_S = 1_735_664_400
@@ -430,10 +432,10 @@ def written(tmp_path_factory):
     config = tiny.config(FLEET, **options)
     site, grid = config.to_fleet().sites[0], config.grid()
     block = Block(grid.first_day, grid.end_day)
-    around = simulate.world(SEED, site.location, grid, block)
+    around = make_world(SEED, site.location, grid, block, DEFAULT_SCENARIO)
     strings = []
     for system in site.systems:
-        model = simulate.system_model(SEED, site.location, system, grid)
+        model = system_model(SEED, site.location, system, grid, DEFAULT_SCENARIO)
         path = simulate.slow_path(model)
         strings.append((model, simulate.replay(model, path, 0, around, block)))
     return place, site, grid, around, strings
@@ -503,7 +505,7 @@ def test_written_strings(written):
             0.05 * oracles.wander(oracles.key_words(SEED, "sensor.hall-wander", name), day, 30)
             for day in (grid.first_day, grid.first_day + 1)
         ]
-        load = simulate.load_frac(model, grid.start_s)
+        load = load_frac(model, grid.start_s)
         modes = [int(played.mode[value_at(played.t_s, played.mode, t)[1]]) for t in instants(grid)]
         assert set(modes) == {0, 3}
         volts = sampled(played, played.replay.string_v, grid)

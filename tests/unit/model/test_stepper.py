@@ -11,19 +11,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleetgen import simulate
+from fleetgen import simulate, truth
+from fleetgen import system as systems
 from fleetgen.config import load
-from fleetgen.model import events, stepper
+from fleetgen.model import events, failures, stepper
 from fleetgen.schema import MODES
-from fleetgen.spec import Block
+from fleetgen.spec import Block, Injection, Scenario
+from fleetgen.world import world as make_world
 from tests import oracles, tiny
 
 SEED = 4711
 NONE = np.array([], np.int64)
 
 
-def system(kind="UPS", jars=4, strings=("HX12-120",), days=2, place=None, load=None):
-    """A model of one system without events, with its world."""
+QUIET = Scenario(hazard_scale=0.0)
+
+
+def system(
+    kind="UPS",
+    jars=4,
+    strings=("HX12-120",),
+    days=2,
+    place=None,
+    load=None,
+    injections=(),
+):
+    """A model of one system without failures but those injected, with its world."""
     names = {f"S{i + 1}": model for i, model in enumerate(strings)}
     config = tiny.config(
         {"X-01": {"kind": kind, "jars_per_string": jars, "strings": names}},
@@ -32,22 +45,53 @@ def system(kind="UPS", jars=4, strings=("HX12-120",), days=2, place=None, load=N
         run__duration_days=days,
     )
     site, grid = config.to_fleet().sites[0], config.grid()
-    model = simulate.system_model(SEED, site.location, site.systems[0], grid)
+    scenario = replace(QUIET, injections=tuple(injections))
+    model = systems.system_model(SEED, site.location, site.systems[0], grid, scenario)
     if load is not None:
         model = replace(model, load_mean_frac=load)
-    around = simulate.world(SEED, site.location, grid, Block(grid.first_day, grid.end_day))
+    around = make_world(
+        SEED, site.location, grid, Block(grid.first_day, grid.end_day), model.scenario
+    )
     return model, around
 
 
-def planned(model, outages=(), equalizing=()):
+def planned(model, outages=(), equalizing=(), charger=(), tests=(), off=()):
     """The model with events given in seconds from the start of the run."""
     start = model.grid.start_s
-    a, b, c, d = (
-        start + np.array(x, np.int64) if len(x) else NONE
-        for pairs in (outages, equalizing)
-        for x in ([p[0] for p in pairs], [p[1] for p in pairs])
+
+    def instants(spans, i):
+        return np.array([start + span[i] for span in spans], np.int64)
+
+    model = replace(
+        model,
+        timeline=events.Timeline(
+            instants(outages, 0),
+            instants(outages, 1),
+            np.zeros(len(outages), np.bool_),
+            instants(equalizing, 0),
+            instants(equalizing, 1),
+            instants(charger, 0),
+            instants(charger, 1),
+            np.array([span[2] for span in charger], np.float64),
+            np.array([s for s, _ in tests], np.int64),
+            instants(tests, 1),
+        ),
     )
-    return replace(model, timeline=events.Timeline(a, b, np.zeros(len(a), np.bool_), c, d))
+    if off:  # a precursor that has not begun, and trips nonetheless
+        later = model.grid.end_s - 1
+        jars = model.system.jars_per_string
+        precursor = failures.Precursor(later, later + 10**9, np.zeros(jars))
+        model = replace(model, precursors=(precursor,) * len(model.populations))
+        spans = [
+            tuple((start + a, start + b) for i, a, b in off if i == s)
+            for s in range(len(model.populations))
+        ]
+        vars(model)["trips"] = tuple(spans)
+    return model
+
+
+def inputs(model, around, day):
+    return systems.inputs(model, around, day, model.timeline, systems.offline(model))
 
 
 def plain_walk(model, around):
@@ -69,7 +113,7 @@ def plain_walk(model, around):
 
     strings = []
     for s, unit in enumerate(model.populations):
-        slow = simulate.slow_days(model, s, first, end)
+        slow = systems.slow_days(model, s, first, end)
         battery = model.system.strings[s].model
         jars = []
         for j in range(n):
@@ -80,21 +124,28 @@ def plain_walk(model, around):
                 if day == end - first:
                     day, second = day - 1, 86_400
                 w = second / 86_400
-                return tuple(float(x[day, j] + w * (x[day + 1, j] - x[day, j])) for x in slow)
+                linear = (float(x[day, j] + w * (x[day + 1, j] - x[day, j])) for x in slow[:6])
+                return oracles.Slow(*linear, *(float(x[day, j]) for x in slow[6:8]))
 
             jars.append(
                 oracles.Jar(
                     float(unit.cabinet_rise_k[j]),
-                    float(unit.thermal_k_per_w[j]),
-                    float(unit.thermal_k_per_w[j] * battery.mass_kg * 800),
-                    float(unit.new_mohm[j]),
+                    battery.mass_kg * 800,
                     at,
-                    temperature_c=float(initial[s, j]),
+                    float(initial[s, n + j]),
+                    float(initial[s, j]),
+                    float(model.constants.dead_cell_s[s, j]),
+                    float(model.constants.open_s[s, j]),
                 )
             )
         family = tuple(model.constants.family[s].tolist())
         strings.append(oracles.Cells(battery.rated_capacity_ah, family, jars))
-    days = [simulate.inputs(model, around, day) for day in range(first, end)]
+    days = [inputs(model, around, day) for day in range(first, end)]
+    off = systems.offline(model)
+
+    def spans(*columns):
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
     plan = oracles.Plan(
         start,
         end - first,
@@ -102,8 +153,11 @@ def plain_walk(model, around):
         lru_cache(maxsize=2)(lambda at: knots([x.load_w for x in days], at)),
         lambda at: knots([x.regulation for x in days], at),
         model.location.temperature_compensated,
-        list(zip(t.discharge_start_s.tolist(), t.discharge_end_s.tolist(), strict=True)),
-        list(zip(t.equalize_start_s.tolist(), t.equalize_end_s.tolist(), strict=True)),
+        spans(t.discharge_start_s, t.discharge_end_s),
+        spans(t.equalize_start_s, t.equalize_end_s),
+        spans(t.charger_start_s, t.charger_end_s, t.charger_v),
+        spans(t.test_string, t.test_start_s),
+        spans(off.string, off.start_s, off.end_s),
     )
     return oracles.walk(strings, plan)
 
@@ -115,9 +169,9 @@ def agree(model, around, *, volts=2e-6, amperes=2e-6):
     rows = plain_walk(model, around)
     assert path.t_s.tolist() == [row["t"] for row in rows]
     assert path.dt_s.tolist() == [row["dt"] for row in rows]
-    assert [MODES[m] for m in path.mode] == [row["mode"] for row in rows]
     assert path.bus_v == pytest.approx([row["bus_v"] for row in rows], rel=1e-7)
     for s in range(len(model.populations)):
+        assert [MODES[m] for m in path.mode[s]] == [row["mode"][s] for row in rows]
         played = simulate.replay(model, path, s, around, Block(grid.first_day, grid.end_day))
 
         def column(name, s=s):
@@ -141,7 +195,12 @@ def test_discharge_boost_equalize_and_float():
         [(30 * 3600 + 100, 38 * 3600)],
     )
     rows = agree(model, around)
-    assert {row["mode"] for row in rows} == {"float", "boost", "equalize", "discharge"}
+    assert {mode for row in rows for mode in row["mode"]} == {
+        "float",
+        "boost",
+        "equalize",
+        "discharge",
+    }
 
 
 @pytest.mark.slow
@@ -150,13 +209,107 @@ def test_discharge_to_the_cut_off_over_midnight():
     model, around = system("REC", 3, ("GPL12-100",), place={"temperature_compensated": False})
     model = planned(model, [(20 * 3600 + 40, 33 * 3600 + 7)])
     rows = agree(model, around, volts=2e-5, amperes=2e-5)
-    modes = [row["mode"] for row in rows]
+    modes = [row["mode"][0] for row in rows]
     assert modes.count("idle") > 10
     cut = rows[modes.index("idle")]
     assert min(cut["jar_v"][0]) > 10.5  # relieved of its load
-    before = [row for row in rows if row["mode"] == "discharge" and row["t"] <= cut["t"] - 10]
+    before = [row for row in rows if row["mode"][0] == "discharge" and row["t"] <= cut["t"] - 10]
     assert min(before[-1]["jar_v"][0]) == pytest.approx(10.5, abs=0.1)
     assert before[0]["t"] < model.grid.start_s + 86_400 < cut["t"]
+
+
+@pytest.mark.slow
+def test_a_capacity_test_and_an_outage_around_it():
+    """One of two strings is tested at 0.25 C10 while the other floats; the charger is off by
+    60 mV/cell for a part of it; later both carry an outage."""
+    model, around = system("UPS", 3, ("HX12-120", "GPL12-100"), load=0.3)
+    model = planned(
+        model,
+        [(45 * 3600, 45 * 3600 + 300)],
+        charger=[(3 * 3600 + 100, 3 * 3600 + 4000, 0.06), (46 * 3600, 47 * 3600, -0.05)],
+        tests=[(1, 2 * 3600 + 7)],
+    )
+    rows = agree(model, around, volts=2e-5, amperes=2e-5)
+    start = model.grid.start_s
+    testing = [row for row in rows if row["mode"] == ["float", "discharge"]]
+    assert testing[0]["t"] == start + 2 * 3600 + 7
+    assert {row["current_a"][1] for row in testing} == {-25.0}
+    hours = (testing[-1]["t"] - testing[0]["t"]) / 3600
+    assert 1.5 < hours < 3.2  # type A delivers 25 A for 3.3 h when new, to 10.5 V
+    lowest = min(min(row["jar_v"][1]) for row in testing)
+    assert 10.3 < lowest <= 10.5 < 10.6 < min(min(row["jar_v"][0]) for row in rows[:-50])
+    ended = next(row for row in rows if row["t"] >= testing[-1]["t"] and row["dt"])
+    assert ended["mode"] == ["boost", "boost"]
+    deviating = [row for row in testing if row["dt"] and 1 < (row["t"] - start) / 3600 - 2.03 < 2.1]
+    sets = {round(row["bus_v"] / 18, 2) for row in deviating}
+    assert max(sets) - min(sets) == pytest.approx(0.06, abs=0.011)
+
+
+def test_a_cell_dies():
+    """A hard short in the afternoon: 2.2 V less in one jar, at once, on float and in an outage."""
+    start = system(days=1)[0].grid.start_s
+    jar = system(days=1)[0].system.strings[0].jar_ids[1]
+    died = 14 * 3600 + 11
+    short = Injection(
+        "failure_mode", jar, start - 20 * 86_400 + died, 20 * 86_400, "internal_short"
+    )
+    model, around = system("UPS", 4, ("HX12-120", "HX12-120"), days=2, injections=[short])
+    model = planned(model, [(16 * 3600, 16 * 3600 + 400)])
+    rows = agree(model, around)
+    before, after = [row for row in rows if row["t"] == start + died]
+    assert (before["dt"], after["dt"]) == (0, 300 - 11)
+    drop = before["jar_v"][0][1] - after["jar_v"][0][1]
+    share = 5.85 / 23.85 - 5 / 23  # of the cells of four jars, at the end of the soft short
+    assert drop == pytest.approx(sum(before["jar_v"][0]) * share, abs=0.06)
+    assert sum(before["jar_v"][0]) == pytest.approx(sum(after["jar_v"][0]), rel=1e-6)
+    assert after["jar_soc"][0][1] < 0.9 < after["jar_soc"][0][0]  # a soft short keeps 15 % away
+
+
+def test_an_open_jar():
+    """Corroded through: its string carries nothing in an outage and shows 9.0 V at that jar."""
+    start = system(days=1)[0].grid.start_s
+    jar = system(days=1)[0].system.strings[0].jar_ids[2]
+    opened = 5 * 3600
+    corroded = Injection(
+        "failure_mode", jar, start - 600 * 86_400 + opened, 600 * 86_400, "corrosion"
+    )
+    model, around = system(
+        "UPS", 4, ("HX12-120", "HX12-120"), days=1, load=0.3, injections=[corroded]
+    )
+    model = planned(
+        model,
+        [(4 * 3600, 4 * 3600 + 60), (6 * 3600, 6 * 3600 + 90)],
+        tests=[(0, 12 * 3600)],
+    )
+    rows = agree(model, around, amperes=2e-5, volts=2e-5)
+    first = [row for row in rows if 4 * 3600 < row["t"] - start < 4 * 3600 + 60]
+    second = [row for row in rows if 6 * 3600 < row["t"] - start < 6 * 3600 + 90]
+    assert {tuple(row["mode"]) for row in first} == {("discharge", "discharge")}
+    assert {tuple(row["mode"]) for row in second} == {("idle", "discharge")}
+    assert {row["current_a"][0] for row in second} == {0.0}
+    assert {row["jar_v"][0][2] for row in second} == {9.0}
+    assert min(v for row in second for v in row["jar_v"][0][:2]) > 12
+    doubled = second[-1]["current_a"][1] / sum(first[-1]["current_a"])
+    assert doubled == pytest.approx(1, abs=0.1)  # the other carries it all
+
+
+def test_a_string_off_the_charger():
+    """Idle from its trip to the visit, through an outage that the other carries alone."""
+    model, around = system("UPS", 4, ("HX12-120", "HX12-120"), days=2, load=0.3)
+    model = planned(
+        model,
+        [(8 * 3600, 8 * 3600 + 120), (30 * 3600, 30 * 3600 + 60)],
+        off=[(0, 7 * 3600 + 30, 26 * 3600 + 30)],
+    )
+    rows = agree(model, around, amperes=2e-5, volts=2e-5)
+    start = model.grid.start_s
+    inside = [row for row in rows if 7 * 3600 + 30 < row["t"] - start < 26 * 3600 + 30]
+    assert {row["mode"][0] for row in inside} == {"idle"}
+    assert {row["current_a"][0] for row in inside} == {0.0}
+    assert {row["mode"][1] for row in inside} == {"float", "discharge"}
+    assert all(12.5 < v < 13 for row in inside for v in row["jar_v"][0])  # open circuit, full
+    later = [row for row in rows if row["t"] - start > 26 * 3600 + 30]
+    assert {row["mode"][0] for row in later} == {"float", "discharge"}
 
 
 def test_strings_share_a_load():
@@ -164,7 +317,7 @@ def test_strings_share_a_load():
     model, around = system("UPS", 3, ("HX12-120", "GPL12-100"), days=1, load=0.4)
     model = planned(model, [(7200 + 13, 7200 + 13 + 900)])
     rows = agree(model, around, volts=2e-5, amperes=1e-4)
-    loads = [row for row in rows if row["mode"] == "discharge"][:-1]
+    loads = [row for row in rows if row["mode"][0] == "discharge"][:-1]
     for row in loads:
         volts = [sum(v) + 0.005 * a for v, a in zip(row["jar_v"], row["current_a"], strict=True)]
         assert volts[0] == pytest.approx(volts[1], rel=1e-6)  # one bus
@@ -175,7 +328,7 @@ def test_strings_share_a_load_at_the_knee():
     model, around = system("UPS", 2, ("HX12-120", "GPL12-100"), days=1, load=0.4)
     model = planned(model, [(23 * 3600 - 4213, 23 * 3600)])
     rows = agree(model, around, volts=1e-3, amperes=1e-2)
-    assert "idle" in {row["mode"] for row in rows}
+    assert "idle" in {mode for row in rows for mode in row["mode"]}
 
 
 @pytest.mark.parametrize("seed", [42, 45])
@@ -186,32 +339,32 @@ def test_long_outages_end_at_the_cut_off(seed):
     for site in config.to_fleet().sites:
         rectifier = site.systems[0]
         assert rectifier.kind == "REC"
-        model = simulate.system_model(seed, site.location, rectifier, grid)
+        model = systems.system_model(seed, site.location, rectifier, grid, QUIET)
         model = planned(model, [(12 * 3600 + 17, 20 * 3600 + 17)])
-        around = simulate.world(seed, site.location, grid, Block(grid.first_day, grid.end_day))
+        around = make_world(seed, site.location, grid, Block(grid.first_day, grid.end_day), QUIET)
         assert_power_is_carried(model, around)
 
 
 def assert_power_is_carried(model, around):
+    """By the strings that are not cut off yet, on one bus."""
     path = simulate.slow_path(model)
     grid = model.grid
     block = Block(grid.first_day, grid.end_day)
-    load = simulate.inputs(model, around, grid.first_day).load_w
-    buses, currents = [], []
-    for s in range(len(model.populations)):
-        played = simulate.replay(model, path, s, around, block)
-        rows = (played.mode == stepper.DISCHARGE) & np.append(np.diff(played.t_s) > 0, False)
-        amperes = -played.replay.current_a[rows]
-        buses.append(played.replay.string_v[rows] - 0.005 * amperes)
-        currents.append(amperes)
-    buses, currents = np.array(buses), np.array(currents)
-    wanted = np.interp(played.t_s[rows] - grid.start_s, 300.0 * np.arange(289), load)
-    assert (buses * currents).sum(axis=0) == pytest.approx(wanted, rel=1e-3)
-    assert np.ptp(buses, axis=0).max() < 0.1
+    load = inputs(model, around, grid.first_day).load_w
+    played = [simulate.replay(model, path, s, around, block) for s in range(len(path.mode))]
+    on = (path.mode == stepper.DISCHARGE) & (path.dt_s > 0)
+    rows = on.any(axis=0)
+    on = on[:, rows]
+    amperes = np.where(on, [-p.replay.current_a[rows] for p in played], 0.0)
+    buses = np.where(on, [p.replay.string_v[rows] for p in played] - 0.005 * amperes, np.nan)
+    wanted = np.interp(path.t_s[rows] - grid.start_s, 300.0 * np.arange(289), load)
+    assert np.nansum(buses * amperes, axis=0) == pytest.approx(wanted, rel=1e-3)
+    assert (np.nanmax(buses, axis=0) - np.nanmin(buses, axis=0)).max() < 0.1
     # Currents drift; they do not swing from row to row.
-    turns = np.diff(currents, axis=1)
+    steady = on.all(axis=0)
+    turns = np.diff(amperes[:, steady], axis=1)
     swing = np.where(turns[:, 1:] * turns[:, :-1] < 0, np.abs(turns[:, 1:]), 0)
-    assert swing[:, 60:].max() < 0.05 * currents.max()
+    assert swing[:, 60:].max() < 0.05 * amperes.max()
 
 
 def test_constant_power_draws_more_current_as_the_voltage_falls():
@@ -219,7 +372,7 @@ def test_constant_power_draws_more_current_as_the_voltage_falls():
     model, around = system("UPS", 24, days=1, load=0.5)
     model = planned(model, [(3600, 5 * 3600)])
     assert_power_is_carried(model, around)
-    amperes = simulate.slow_path(model).currents[0]
+    amperes = simulate.slow_path(model).all_currents(0)
     assert 1.08 <= amperes[-2] / amperes[20] <= 1.20
 
 
@@ -278,7 +431,7 @@ def test_any_block_ends_in_the_next_checkpoint():
     whole = [simulate.replay(model, path, s, around, Block(first, first + 3)) for s in range(2)]
     for a, b in ((0, 1), (1, 2), (0, 2), (1, 3), (2, 3)):
         block = Block(first + a, first + b)
-        world = simulate.world(SEED, model.location, model.grid, block)
+        world = make_world(SEED, model.location, model.grid, block, QUIET)
         for s in range(2):
             played = simulate.replay(model, path, s, world, block)
             assert played.end_state.tobytes() == path.states[b, s].tobytes()
@@ -300,7 +453,7 @@ def test_the_grid_is_what_it_says():
     """Rows at midnights, slots and events; 1, 5 and 10 s in discharge, 60 s in recharge."""
     model, _ = eventful()
     path = simulate.slow_path(model)
-    t, dt, mode = path.t_s - model.grid.start_s, path.dt_s, path.mode
+    t, dt, mode = path.t_s - model.grid.start_s, path.dt_s, path.mode[0]
     assert (t[1:] == t[:-1] + dt[:-1]).all()
     assert (dt[t % 86_400 == 0][:1] == 300).all()
     closing = dt == 0
@@ -352,10 +505,10 @@ def test_final_states_add_up():
     model, _ = eventful()
     path = simulate.slow_path(model)
     for s, unit in enumerate(model.populations):
-        states = simulate.final_states(model, path, s)
-        loads = path.mode == stepper.DISCHARGE
-        drawn = (path.currents[s] * path.dt_s[loads]).sum() / 3600
-        slow = simulate.slow_days(model, s, model.grid.first_day, model.grid.end_day)
+        states = truth.final_states(model, path, s)
+        loads = path.mode[s] == stepper.DISCHARGE
+        drawn = (path.all_currents(s) * path.dt_s[loads]).sum() / 3600
+        slow = systems.slow_days(model, s, model.grid.first_day, model.grid.end_day)
         for j, jar in enumerate(model.system.strings[s].jar_ids):
             state = states[jar]
             assert state["cycle_count"] == 2
@@ -376,7 +529,7 @@ def test_remaining_life_falls_by_a_day_each_day():
     for days in (1, 2, 3):
         grid = replace(model.grid, duration_s=86_400 * days)
         part = replace(model, grid=grid)
-        states = simulate.final_states(part, simulate.slow_path(part), 0)
+        states = truth.final_states(part, simulate.slow_path(part), 0)
         lives.append({jar: state["rul_days"] for jar, state in states.items()})
     known = [jar for jar in lives[0] if lives[0][jar]]
     assert len(known) == 24

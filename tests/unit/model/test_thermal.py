@@ -73,7 +73,9 @@ def test_step_by_the_plain_law(jars, room, dt):
         100.0,
         (),
         [
-            oracles.Jar(r, k, k * HEAT_J_PER_K, 3.4, lambda t: (0, 1, 1), temperature_c=t)
+            oracles.Jar(
+                r, HEAT_J_PER_K, lambda _, k=k: oracles.Slow(0, 1, 1, k_per_w=k), temperature_c=t
+            )
             for t, r, k in zip(temperature, rise, k_per_w, strict=True)
         ],
     )
@@ -132,7 +134,7 @@ def rise_in_discharge(current, end_v=10.5, dt=10.0):
     out, one, t, q, seconds = np.empty(1), np.ones(1), np.array([25.0]), 0.0, 0.0
     while True:
         electrical.discharge_voltages(
-            current, current, q, 0.0, 6.0, 100.0, family, np.array([q]), one, one, t, out
+            current, current, q, 0.0, 6 * one, 100.0, family, np.array([q]), one, one, t, out
         )
         if out[0] <= end_v:
             return t[0] - 25, seconds / 60
