@@ -1,4 +1,7 @@
-"""Twice the fleet and twice the duration: twice the time, the same memory."""
+"""Twice the fleet and twice the duration: twice the time, the same memory.
+
+The whole command has a start that does not grow; its parts must take twice as long, give or take.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ def measure(bench: Bench) -> Result:
     for name in ("fleet x2", "duration x2"):
         wall, parts, total, worker = (a / b for a, b in zip(medians[name], base, strict=True))
         figures += [
-            Figure(f"{name}: wall time", wall, "times", at_least=1.8, at_most=2.2),
-            Figure(f"{name}: time of the parts", parts, "times"),
+            Figure(f"{name}: wall time", wall, "times", at_most=2.2),
+            Figure(f"{name}: time of the parts", parts, "times", at_least=1.8, at_most=2.2),
             Figure(f"{name}: peak memory of a worker", worker, "times", at_most=1.1),
             Figure(f"{name}: peak memory of all processes", total, "times"),
         ]
