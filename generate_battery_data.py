@@ -2,7 +2,10 @@
 
 import sys
 
-from fleetgen.cli import main
+try:
+    from fleetgen.cli import main
+except ModuleNotFoundError as error:
+    sys.exit(f"{error}: run `make run` first, then use .venv/bin/python (or activate .venv)")
 
 if __name__ == "__main__":
     sys.exit(main(["generate", *sys.argv[1:]]))

@@ -122,8 +122,13 @@ def _generate(options: dict[str, Any]) -> int:
     style, file = options.pop("progress"), options.pop("config")
     overrides = options.pop("overrides")
     config = load(file, overrides, options)
+    if config.output.directory.startswith("memory:"):
+        raise ConfigError(
+            f"--output-dir {config.output.directory!r}: the memory of a command ends with it; give "
+            "a directory (memory:// is for fleetgen.generate in Python)"
+        )
 
-    from fleetgen.pipeline import Progress, generate
+    from fleetgen.pipeline import Progress, generate, safe_parts
     from fleetgen.progress import reporter
 
     tell, close = reporter(style)
@@ -136,12 +141,8 @@ def _generate(options: dict[str, Any]) -> int:
     try:
         generate(config, notify)
     except KeyboardInterrupt:
-        if last and last[0].stage == "parts":
-            print(
-                f"fleetgen: interrupted; {last[0].jobs_done} of {last[0].jobs} parts safe; resume "
-                "with the same command",
-                file=sys.stderr,
-            )
+        safe = f"{safe_parts(last[0])} of {len(last[0].plan.parts)} parts safe" if last else "early"
+        print(f"fleetgen: interrupted; {safe}; resume with the same command", file=sys.stderr)
         raise
     finally:
         close()

@@ -99,6 +99,15 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     return now
 
 
+def safe_parts(now: Progress) -> int:
+    """Parts of the plan that a run would not have to make again."""
+    from fleetgen.io import manifest
+    from fleetgen.io.store import open_store
+
+    done = manifest.receipts_done(open_store(now.plan.run.output_url))
+    return len(done & {job.key for job in now.plan.parts})
+
+
 def _complete(store: Store) -> bool:
     from fleetgen.io import manifest
 

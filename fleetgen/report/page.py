@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleetgen import __version__
 from fleetgen.report.summary import Summary
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY
@@ -17,7 +18,7 @@ def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
         f"{summary.batteries:,} batteries, {days:g} days from {grid.start}, a sample every "
         f"{grid.interval_s} s, seed {run.seed}.",
         "",
-        f"Plan digest `{run.plan_digest}`.",
+        f"fleetgen {__version__}, plan digest `{run.plan_digest}`.",
         "",
         "## Rows",
         "",
