@@ -8,6 +8,7 @@ that a test can see a check fail.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -114,7 +115,7 @@ class DataSet:
     def number(self, query: str) -> float:
         """The single number that a query gives; NaN for null."""
         ((value,),) = self._con.execute(query).fetchall()
-        return float("nan") if value is None else float(value)
+        return math.nan if value is None else float(value)
 
     @cached_property
     def states(self) -> dict[str, dict[str, Any]]:
@@ -227,6 +228,17 @@ class DataSet:
             ORDER BY t_s
             """
         )
+
+    def load(self, event: Discharge) -> tuple[float, float]:
+        """Mean current over C10 [1/h] and lowest voltage per cell of a discharge."""
+        row = self.frame(
+            f"""
+            SELECT -avg(current_a) / {event.rated_ah}, min(voltage_v) / {event.cells}
+            FROM telemetry_string_raw WHERE "string" = '{event.string_id}'
+                AND ts BETWEEN to_timestamp({event.start_s}) AND to_timestamp({event.last_s})
+            """
+        ).row(0)
+        return row[0] or 0.0, row[1] or math.inf
 
     def jar_means(
         self, string_id: str, column: str, windows: Mapping[str, tuple[int, int]]

@@ -17,6 +17,9 @@ DAY_S = 86_400
 FULL_JAR_V = 12.777
 """Open-circuit voltage of a full jar at 25 degC: Bode's polynomial at 6.2 mol/kg, six cells."""
 
+FULL_CELL_V = 1.86
+"""A string whose weakest jar has ended stands at about so much: 1.75 is its own end."""
+
 DC_OVER_OHMIC = {"A": 5.91 / 4.9, "B": 4.72 / 3.4}
 """Slope of a jar's voltage over load current, over what a monitor calls its resistance."""
 
@@ -162,12 +165,16 @@ def _step_over_resistance(data: DataSet, event: Discharge) -> np.ndarray:
 # --- power ----------------------------------------------------------------------------------------
 
 
+TEST_RATE = 0.3
+"""Current over C10 [1/h] above that of a capacity test; a UPS at 30 % load takes 0.5."""
+
+
 def constant_power(data: DataSet) -> list[Check]:
     """Row 9, in discharges of UPS systems of at least a minute."""
     spread_pct, rise_pct = [], []
     together: dict[tuple[str, int], list[Discharge]] = {}
     for event in data.discharges:
-        if event.kind == "UPS" and event.length_s >= 45:
+        if event.kind == "UPS" and event.length_s >= 45 and data.load(event)[0] > TEST_RATE:
             together.setdefault((event.system_id, event.start_s // 60), []).append(event)
     for events in together.values():
         first_s = max(e.start_s for e in events) + data.interval_s
@@ -181,7 +188,7 @@ def constant_power(data: DataSet) -> list[Check]:
         end_v = max(
             w["voltage_v"].to_numpy()[-1] / e.cells for w, e in zip(windows, events, strict=True)
         )
-        if end_v <= 1.84:
+        if end_v <= FULL_CELL_V:
             rise_pct.append(100 * (np.nanmean(current_a[-3:]) / np.nanmean(current_a[:3]) - 1))
     return [
         Check(
@@ -202,7 +209,7 @@ def constant_power(data: DataSet) -> list[Check]:
             20,
             "%",
             "physics",
-            f"{len(rise_pct)} discharges to 1.84 V/cell or less",
+            f"{len(rise_pct)} discharges to {FULL_CELL_V} V/cell or less",
         ),
     ]
 

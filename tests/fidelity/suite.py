@@ -59,7 +59,6 @@ def run(seed: int, place: Path) -> Iterator[list[Check]]:
     yield electrical.coup_de_fouet(stress)
     yield electrical.load_steps(stress)
     yield electrical.recharge(stress)
-    yield thermal.slow_heat(stress)
 
     trips = make("trips", seed, place)
     yield electrical.constant_power(trips)
@@ -72,6 +71,7 @@ def run(seed: int, place: Path) -> Iterator[list[Check]]:
     yield electrical.kirchhoff(year)
     yield float_.level(year)
     yield float_.spread(year)
+    yield thermal.slow_heat(year)
     yield thermal.places(year)
     yield thermal.runaway(year)
     yield ageing.arrhenius(year)

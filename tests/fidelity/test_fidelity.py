@@ -100,10 +100,9 @@ def test_a_self_test(short: Sets) -> None:
         lambda data: electrical.coup_de_fouet(data)[:2],
         electrical.load_steps,
         lambda data: electrical.recharge(data)[:1],
-        thermal.slow_heat,
         sensors.voltage_limits,
     ],
-    ids=["coup_de_fouet", "load_steps", "recharge", "slow_heat", "voltage_limits"],
+    ids=["coup_de_fouet", "load_steps", "recharge", "voltage_limits"],
 )
 def test_long_outages(short: Sets, check: Callable[[DataSet], list[Check]]) -> None:
     assert_inside(check(short("stress")))
@@ -172,14 +171,6 @@ DOCTORED = {
             "* REPLACE (if(mode = 'discharge', 1, 0.9) * current_a AS current_a)",
         ),
         electrical.recharge,
-    ),
-    "no heat of discharge but much": (
-        "stress",
-        (
-            "telemetry_jar_raw",
-            "* REPLACE (temperature_c + if(voltage_v < 12.5, 10, 0) AS temperature_c)",
-        ),
-        thermal.slow_heat,
     ),
     "a discharge has no end": (
         "stress",
