@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTABLE := $(VENV)/.testable
 
-.PHONY: help run test check lint types unit fix bench test-mutations clean
+.PHONY: help run test check lint types unit fix bench fidelity test-mutations clean
 
 help:
 	@echo "make run             install, make the guide's test data set, say where it lies"
 	@echo "make test            the tests (at most 15 minutes on 2 cores)"
 	@echo "make check           lint, types and the fast tests"
 	@echo "make test-mutations  show that the promises' tests fail on broken copies"
+	@echo "make fidelity        hold a year of the fleet against the physics specification (minutes)"
 	@echo "make bench           the benchmarks, by hand (half an hour); see benchmarks/RESULTS.md"
 
 $(READY): pyproject.toml
@@ -51,6 +52,9 @@ fix: $(TESTABLE)
 
 test-mutations: $(TESTABLE)
 	$(BIN)/python tests/mutations/run.py
+
+fidelity: $(TESTABLE)
+	$(BIN)/python -m tests.fidelity
 
 bench: $(TESTABLE)
 	$(BIN)/python -m benchmarks.run
