@@ -495,6 +495,7 @@ ANOMALY = Table(
             "float",
             "size of a spike or offset, of a drift at its end, in the channel's unit; factor by "
             "which a loose lead multiplies voltage noise or resistance",
+            "V, K or 1",
             per_unit=1000,
             nullable=True,
         ),
