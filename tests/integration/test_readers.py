@@ -51,8 +51,11 @@ def by_duckdb(place: Path) -> Frame:
         "SELECT epoch_ms(ts) AS ts, * EXCLUDE (ts) "
         f"FROM read_parquet('{place}/**/*.parquet', hive_partitioning = true)"
     )
-    columns: Frame = duckdb.connect().execute(query).fetchnumpy()
-    return columns
+    columns = duckdb.connect().execute(query).fetchnumpy()
+    return {
+        name: values.filled(np.nan) if np.ma.is_masked(values) else values
+        for name, values in columns.items()
+    }
 
 
 def by_polars(place: Path) -> Frame:

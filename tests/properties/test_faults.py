@@ -372,6 +372,8 @@ def test_ideal_sensors_read_the_physics(make: Make) -> None:
     for job in make_plan(configured("unused"), "unused").slow_paths:
         grid, seed = job.run.grid, job.run.seed
         model = simulate.system_model(seed, job.location, job.system, grid, IDEAL)
+        assert (model.constants.reading_gain == 1.0).all()
+        assert (model.constants.reading_noise == 0.0).all()
         path = simulate.slow_path(model)
         block = simulate.Block(grid.first_day, grid.end_day)
         around = simulate.world(seed, job.location, grid, block, IDEAL)
@@ -387,17 +389,15 @@ def test_ideal_sensors_read_the_physics(make: Make) -> None:
 
             found = ideal.values("telemetry_string_raw", "current_a", [string.string_id])[0]
             assert np.abs(found - between(played.replay.current_a, row, part)).max() <= 0.005 + 1e-5
-            for j, jar in enumerate(string.jar_ids):
-                volts = ideal.values("telemetry_jar_raw", "voltage_v", [jar])[0]
-                assert (
-                    np.abs(volts - between(played.replay.jar_v[j], row, part)).max()
-                    <= 0.0005 + 1e-5
-                )
-                degrees = ideal.values("telemetry_jar_raw", "temperature_c", [jar])[0]
-                assert (
-                    np.abs(degrees - between(played.replay.jar_c[j], row, part)).max()
-                    <= 0.05 + 1e-5
-                )
+            volts, degrees = (
+                ideal.values("telemetry_jar_raw", column, string.jar_ids)
+                for column in ("voltage_v", "temperature_c")
+            )
+            for j in range(len(string.jar_ids)):
+                jar_v = between(played.replay.jar_v[j], row, part)
+                jar_c = between(played.replay.jar_c[j], row, part)
+                assert np.abs(volts[j] - jar_v).max() <= 0.0005 + 1e-5
+                assert np.abs(degrees[j] - jar_c).max() <= 0.05 + 1e-5
         room = ideal.values("telemetry_env", "temperature_c")
         minutes = np.arange(0, 1440, 5)
         places = ["NORTH", "SOUTH"]

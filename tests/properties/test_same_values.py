@@ -302,4 +302,4 @@ def test_equal_digests_are_equal_values(make: Make, whole: DataSet) -> None:
         assert other.read(name).equals(whole.read(name)), name
     volts = whole.values("telemetry_jar_raw", "voltage_v")
     assert volts.shape == (2 * 24 + 3 * 6 + 8, 6 * 288)
-    assert np.isfinite(volts).all()
+    assert np.isfinite(volts).mean() > 0.99  # faults leave nulls
