@@ -199,10 +199,11 @@ def hourly_excess(  # noqa: C901 (one loop over hours)
                     down = max(down, share / 3600.0)
                     worst = max(worst, status[n])
             goal = goal_excess_k(worst, normal_c[d], outdoor_c[d])
+            before_k, hours[h] = room_k, jar_k
             room_k += down * (goal - room_k) * warm - (1.0 - down) * room_k * cool
-            jar_k += (room_k - jar_k) * follow
-            hours[h] = jar_k
-            mean += jar_k / 24.0
+            jar_k += (0.5 * (before_k + room_k) - jar_k) * follow
+            hours[h] = 0.5 * (hours[h] + jar_k)
+            mean += hours[h] / 24.0
         factor = 0.0
         for h in range(24):
             factor += exponential(sensitivity * (hours[h] - mean)) / 24.0
