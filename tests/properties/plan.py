@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import pytest
 from fleetgen.config import RunConfig, load
 from fleetgen.pipeline import generate
 from fleetgen.schema import TABLES
-from fleetgen.spec import DEFAULT_SCENARIO, Run, Scenario
+from fleetgen.spec import DEFAULT_SCENARIO, Scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -78,7 +78,8 @@ def generated(
     """A data set of the plan with changes in this process, under a scenario."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)  # no test pulls the plug
-        patch.setattr("fleetgen.plan.Run", partial(Run, scenario=scenario))
+        if scenario != DEFAULT_SCENARIO:
+            patch.setattr(RunConfig, "to_scenario", lambda _: scenario)
         generate(configured(path, changes))
     return DataSet(path)
 

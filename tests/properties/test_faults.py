@@ -16,7 +16,9 @@ from fleetgen import simulate
 from fleetgen.model import faults
 from fleetgen.plan import make_plan
 from fleetgen.schema import TABLES
-from fleetgen.spec import Injection, Scenario
+from fleetgen.spec import Block, Injection, Scenario
+from fleetgen.system import system_model
+from fleetgen.world import world
 from tests.conftest import Make
 from tests.properties.plan import (
     CLEAN,
@@ -265,9 +267,7 @@ def test_the_slow_path_does_not_see_faults() -> None:
     for job in make_plan(configured("unused"), "unused").slow_paths:
         paths = [
             simulate.slow_path(
-                simulate.system_model(
-                    job.run.seed, job.location, job.system, job.run.grid, scenario
-                )
+                system_model(job.run.seed, job.location, job.system, job.run.grid, scenario)
             ).arrays()
             for scenario in (FAULTY, CLEAN)
         ]
@@ -371,12 +371,12 @@ def test_ideal_sensors_read_the_physics(make: Make) -> None:
     ideal = make(scenario=IDEAL)
     for job in make_plan(configured("unused"), "unused").slow_paths:
         grid, seed = job.run.grid, job.run.seed
-        model = simulate.system_model(seed, job.location, job.system, grid, IDEAL)
+        model = system_model(seed, job.location, job.system, grid, IDEAL)
         assert (model.constants.reading_gain == 1.0).all()
         assert (model.constants.reading_noise == 0.0).all()
         path = simulate.slow_path(model)
-        block = simulate.Block(grid.first_day, grid.end_day)
-        around = simulate.world(seed, job.location, grid, block, IDEAL)
+        block = Block(grid.first_day, grid.end_day)
+        around = world(seed, job.location, grid, block, IDEAL)
         for s, string in enumerate(job.system.strings):
             played = simulate.replay(model, path, s, around, block)
             instants = FIRST_S + 300 * np.arange(6 * 288)
