@@ -67,7 +67,7 @@ def discharge(discharge_type: str, rated_ah: float, current_a: float) -> Curve:
             current_a,
             removed_ah[0],
             0.0,
-            CELLS,
+            np.full(1, float(CELLS)),
             rated_ah,
             family,
             removed_ah,

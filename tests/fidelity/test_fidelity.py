@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from fleetgen.config.sections import SECTIONS
 from tests.fidelity import ageing, electrical, float_, laboratory, sensors, thermal, world
 from tests.fidelity.check import Check, table
 from tests.fidelity.data import DataSet
@@ -108,7 +107,6 @@ def test_long_outages(short: Sets, check: Callable[[DataSet], list[Check]]) -> N
     assert_inside(check(short("stress")))
 
 
-@pytest.mark.skipif("scenario" not in SECTIONS, reason="instruments cannot be configured yet")
 def test_ideal_sensors_leave_nothing_but_rounding(short: Sets) -> None:
     assert_inside(electrical.kirchhoff_ideal(short("ideal")))
 
