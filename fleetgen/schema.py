@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a table or column changes."""
 
-DATA_VERSION = 1
+DATA_VERSION = 2
 """Raised when values change under the same configuration and seed."""
 
 Role = Literal["dimension", "measured", "derived", "event", "truth"]
@@ -83,6 +83,9 @@ _MODEL_ID = Column("model_id", "id", "the battery model")
 
 MODES = ("float", "boost", "equalize", "discharge", "idle")
 """Operating modes of a string; the position is the code used in the kernels."""
+
+COOLING = ("ok", "degraded", "failed")
+"""States of a room's cooling; the position is the code used in the kernels."""
 
 JAR_RAW = Table(
     "telemetry_jar_raw",
@@ -233,6 +236,11 @@ ENV = Table(
         Column("sensor_id", "id", "the environmental sensor"),
         Column("temperature_c", "float", "room temperature", "degC", 10, True, (-20, 70)),
         Column("humidity_pct", "float", "room relative humidity", "%", 10, True, (0, 100)),
+        Column(
+            "hvac_status",
+            "category",
+            "state of the room's cooling, by its own contact: " + ", ".join(COOLING),
+        ),
         Column("outdoor_temperature_c", "float", "outdoor air", "degC", 10, True, (-20, 60)),
         Column("outdoor_humidity_pct", "float", "outdoor humidity", "%", 10, True, (0, 100)),
     ),
