@@ -253,7 +253,8 @@ def test_config_tables_have_the_keys_of_the_spec():
         (sections.ClimateTable, spec.Climate, "climate_id"),
     ):
         assert [own, *table.model_fields] == [field.name for field in fields(noun)]
-    assert {*sections.LocationTable.model_fields, "location_id"} - {"systems"} == {
+    own = {"location_id", "string_ids"}
+    assert {*sections.LocationTable.model_fields, *own} - {"systems"} == {
         field.name for field in fields(spec.Location)
     }
 

@@ -6,17 +6,17 @@ adds up whole counts, fractions are rounded half up.
 
 import statistics
 from fractions import Fraction
-from functools import partial
 from math import floor, isqrt
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fleetgen.config import RunConfig
 from fleetgen.derive import features
 from fleetgen.model import events
 from fleetgen.schema import FEATURE_STORE
-from fleetgen.spec import Injection, Run, Scenario
+from fleetgen.spec import Injection, Scenario
 from tests import tiny
 
 HOUR_S = 3600
@@ -395,7 +395,7 @@ class TestWithFaults:
     @pytest.fixture(autouse=True)
     def faults(self, monkeypatch):
         scenario = Scenario(injections=FAULTS)
-        monkeypatch.setattr("fleetgen.plan.Run", partial(Run, scenario=scenario))
+        monkeypatch.setattr(RunConfig, "to_scenario", lambda _: scenario)
 
     @pytest.mark.parametrize(("interval", "block_days"), [(60, 31), (60, 1), (300, 2)])
     def test_missing_counts_are_left_out(self, tmp_path, interval, block_days):
@@ -426,9 +426,7 @@ class TestWithFaults:
 
     def test_a_loss_within_a_discharge_costs_no_charge(self, tmp_path, monkeypatch):
         with_faults = stored(generate(tmp_path / "a", run__sampling_seconds=60))
-        monkeypatch.setattr(
-            "fleetgen.plan.Run", partial(Run, scenario=Scenario(sensor_faults=False))
-        )
+        monkeypatch.setattr(RunConfig, "to_scenario", lambda _: Scenario(sensor_faults=False))
         without = stored(generate(tmp_path / "b", run__sampling_seconds=60))
         for frame in (with_faults, without):
             frame["hour"] = (frame.feature_ts - START_S) // HOUR_S
