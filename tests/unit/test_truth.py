@@ -338,6 +338,19 @@ def test_a_dried_string_does_not_trip_in_a_cool_room(name, kind):
     assert not dried(name, kind, False, 0.98).trips[0]
 
 
+@pytest.mark.xfail(reason="no mode is named where a precursor ends without a trip", strict=True)
+def test_a_precursor_without_a_trip_ends_as_a_dry_out():
+    """It costs 20 points of capacity: who fails by it has failed in a mode."""
+    model = dried("DC-KKN-01", "REC", False, 0.98)
+    assert not model.trips[0]
+    states = truth.final_states(model, simulate.slow_path(model), 0)
+    life = truth.lives(model, 0)
+    ended = [j for j in range(24) if life.by_mode[j] and life.end_days[j] <= 22]
+    assert len(ended) > 12
+    string = model.system.strings[0]
+    assert {states[string.jar_ids[j]]["failure_mode"] for j in ended} == {"dry_out"}
+
+
 def test_compensated_strings_do_not_dry_out_by_themselves():
     model = model_of("DC-CNX-01", scale=20.0)
     assert model.location.temperature_compensated
