@@ -51,6 +51,11 @@ def lives(model: SystemModel, s: int) -> Lives:
     begins = np.where(failed.mode >= 0, (failed.onset_s - grid.start_s) / SECONDS_PER_DAY, np.nan)
     ends = np.where(failed.mode >= 0, (failed.end_s - grid.start_s) / SECONDS_PER_DAY, np.inf)
     mode = [failures.MODES[m] if m >= 0 else None for m in failed.mode]
+    if precursor is not None:  # what does not run away has dried out
+        onset_days = (precursor.onset_s - grid.start_s) / SECONDS_PER_DAY
+        for j in range(jars):
+            if mode[j] is None:
+                mode[j], begins[j] = "dry_out", onset_days
     if precursor is not None and model.trips[s]:
         k = rng.key(model.seed, Stream.RUNAWAY, model.system.strings[s].string_id)
         taken = 1 + int(_LABELLED * rng.uniform(k, 2**41))

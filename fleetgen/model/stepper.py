@@ -928,8 +928,8 @@ def float_day(
 ) -> int:
     """Advance string `s` alone through a day of float; returns when its protection trips, or -1.
 
-    C&D: not more than 10 K over the room (low-passed over 6 h) with more than 3 mA/Ah, for half an
-    hour; never above 50 degC. `books` (3,) keeps the control temperature, the room's low pass and
+    C&D: not more than 10 K over the room (low-passed over 6 h; the warmth of a place in the cabinet
+    does not count) with more than 3 mA/Ah, for half an hour; never above 50 degC. `books` (3,) keeps the control temperature, the room's low pass and
     how long the limit was passed [s].
     """
     jars = work.shape[1]
@@ -947,9 +947,11 @@ def float_day(
         books[0] += (state[jars // 2] - books[0]) * (1.0 - exponential(-SLOT_S / _CONTROL_S))
         books[1] += (room_c - books[1]) * (1.0 - exponential(-SLOT_S / _TRIP_ROOM_S))
         hottest = state[0]
+        rise = -1e9  # over the room, less what the place in the cabinet gives
         for j in range(jars):
             hottest = max(hottest, state[j])
-        over = hottest - books[1] > _TRIP_RISE_K and current_a > _TRIP_RATE * constants.rated_ah[s]
+            rise = max(rise, state[j] - books[1] - constants.cabinet_rise_k[s, j])
+        over = rise > _TRIP_RISE_K and current_a > _TRIP_RATE * constants.rated_ah[s]
         books[2] = books[2] + SLOT_S if over else 0.0
         if books[2] >= _TRIP_DELAY_S or hottest > _TRIP_C:
             return int(t + SLOT_S)
