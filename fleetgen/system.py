@@ -557,7 +557,8 @@ def _walk_alone(model: SystemModel, s: int, first: int, end: int) -> int | None:
             state = np.zeros(3 * jars + stepper.STRING_STATES)
             state[:jars] = room_c + model.populations[s].rise_k
             state[3 * jars + stepper.FULL] = 1.0
-            books = np.array([room_c + model.populations[s].rise_k[jars // 2], room_c, 0.0])
+            pilot_c = room_c + model.populations[s].rise_k[jars // 2]
+            books = np.array([pilot_c, room_c, 0.0, float(state[:jars].max())])
         tripped = stepper.float_day(constants, today, 0, x, state, books, work)
         if tripped >= 0:
             return int(tripped)

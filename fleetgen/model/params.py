@@ -197,6 +197,7 @@ RUNAWAY_RISE_MAXIMUM = Parameter(1.6, "ln(A/Ah)", ASSUMED, "of the whole string"
 RUNAWAY_SPREAD = Parameter(0.3, "ln(A/Ah)", ASSUMED, "jar to jar")
 TRIP_RISE = Parameter(10.0, "K", "C&D: not more than 10 C above ambient")
 TRIP_CURRENT = Parameter(3e-3, "A/Ah", "over 3 mA/Ah is abnormal (konferencjaskd2024.pl)")
+TRIP_CLIMB = Parameter(0.5, "K", ASSUMED, "over its own 6-h mean: a stable balance is an alarm")
 TRIP_DELAY = Parameter(1800.0, "s", ASSUMED, "dwell of the protection")
 TRIP_ROOM_TIME = Parameter(21_600.0, "s", ASSUMED, "low pass of the room temperature")
 TRIP_TEMPERATURE = Parameter(50.0, "degC", "C&D: never charge above 50 C")

@@ -74,6 +74,7 @@ _OPEN_JAR_V = params.OPEN_JAR_V.value
 _TRIP_C = params.TRIP_TEMPERATURE.value
 _TRIP_RISE_K = params.TRIP_RISE.value
 _TRIP_RATE = params.TRIP_CURRENT.value
+_TRIP_CLIMB_K = params.TRIP_CLIMB.value
 _TRIP_DELAY_S = params.TRIP_DELAY.value
 _TRIP_ROOM_S = params.TRIP_ROOM_TIME.value
 _OVERHEATED_S = 86_400.0
@@ -928,9 +929,9 @@ def float_day(
 ) -> int:
     """Advance string `s` alone through a day of float; returns when its protection trips, or -1.
 
-    C&D: not more than 10 K over the room (low-passed over 6 h; the warmth of a place in the cabinet
-    does not count) with more than 3 mA/Ah, for half an hour; never above 50 degC. `books` (3,) keeps the control temperature, the room's low pass and
-    how long the limit was passed [s].
+    C&D: not more than 10 K over the room (low-passed over 6 h) with more than 3 mA/Ah, for half an
+    hour, and still climbing; never above 50 degC. `books` (4,) keeps the control temperature, the
+    room's low pass, how long the limit was passed [s] and the low pass of the hottest jar.
     """
     jars = work.shape[1]
     for slot in range(SLOTS):
@@ -947,11 +948,14 @@ def float_day(
         books[0] += (state[jars // 2] - books[0]) * (1.0 - exponential(-SLOT_S / _CONTROL_S))
         books[1] += (room_c - books[1]) * (1.0 - exponential(-SLOT_S / _TRIP_ROOM_S))
         hottest = state[0]
-        rise = -1e9  # over the room, less what the place in the cabinet gives
         for j in range(jars):
             hottest = max(hottest, state[j])
-            rise = max(rise, state[j] - books[1] - constants.cabinet_rise_k[s, j])
-        over = rise > _TRIP_RISE_K and current_a > _TRIP_RATE * constants.rated_ah[s]
+        books[3] += (hottest - books[3]) * (1.0 - exponential(-SLOT_S / _TRIP_ROOM_S))
+        over = (
+            hottest - books[1] > _TRIP_RISE_K
+            and hottest - books[3] > _TRIP_CLIMB_K
+            and current_a > _TRIP_RATE * constants.rated_ah[s]
+        )
         books[2] = books[2] + SLOT_S if over else 0.0
         if books[2] >= _TRIP_DELAY_S or hottest > _TRIP_C:
             return int(t + SLOT_S)

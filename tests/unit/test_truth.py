@@ -59,7 +59,7 @@ def test_a_longer_run_has_the_same_truth():
         assert a.end_days.tobytes() == b.end_days.tobytes()
         assert (a.mode, a.by_mode.tolist()) == (b.mode, b.by_mode.tolist())
         modes |= set(a.mode)
-    assert modes >= {"dry_out", "corrosion", "sulfation", "internal_short", None}
+    assert modes >= {"dry_out", "corrosion", "sulfation", "internal_short"}
 
 
 def test_a_longer_run_has_the_same_slow_days():
@@ -117,7 +117,7 @@ def test_life_ends_at_80_percent_or_at_the_terminal_event():
                 assert life.by_mode[j]
             elif failed.mode[j] < 0 and model.precursors[s] is None:
                 assert not life.by_mode[j]
-    assert ended == {"terminal", "worn"}
+    assert "worn" in ended
 
 
 def test_a_failure_has_its_date_and_mode():
@@ -202,7 +202,7 @@ def lone_string(rise, room_c, compensated, *, over_v=0.0, shorted=0, k_per_w=0.9
         each(3.4),
         np.array([-2]),
         each(1),
-        0.0,
+        np.zeros(1),
         np.zeros((1, jars, 2), np.uint64),
         never,
         never,
@@ -211,22 +211,16 @@ def lone_string(rise, room_c, compensated, *, over_v=0.0, shorted=0, k_per_w=0.9
     cells[:, :, :shorted] = 5.0
     thermal, heat = each(k_per_w), each(24_000)
     steps = np.array(stepper.STEPS_S)[np.newaxis, :, np.newaxis]
+    ln_i0 = each(log(0.5e-3) + rise, 2)
     day = stepper.DayConstants(
-        each(log(0.5e-3) + rise, 2),
-        each(1, 2),
-        each(1, 2),
-        cells,
-        each(0, 2),
-        each(1, 2),
-        each(0),
-        thermal,
-        heat,
+        np.stack([ln_i0, each(1, 2), each(1, 2), cells, each(0, 2), each(1, 2)]),
+        np.stack([each(0), thermal, heat]),
         np.exp(-steps / (thermal * heat)[:, np.newaxis]),
     )
     state = np.zeros(3 * jars + stepper.STRING_STATES)
     state[:jars] = 25.0
     state[3 * jars + stepper.FULL] = 1.0
-    books, room = np.array([25.0, 24.0, 0.0]), 24.0
+    books, room = np.array([25.0, 24.0, 0.0, 25.0]), 24.0
     work, hottest = stepper.scratch(jars), 0.0
     for n in range(-5, 4):  # five days to settle
         course = np.empty(288)
@@ -242,11 +236,10 @@ def lone_string(rise, room_c, compensated, *, over_v=0.0, shorted=0, k_per_w=0.9
             np.zeros(289),
             np.zeros(289),
             compensated,
-            *(none,) * 4,
-            np.array([-(10**9)]),
-            np.array([10**9]),
+            np.array([[stepper.DEVIATION, stepper.ALL_STRINGS, -(10**9), 10**9]]),
             np.array([deviation]),
-            *(none,) * 7,
+            none,
+            none,
         )
         tripped = stepper.float_day(constants, day, 0, x, state, books, work)
         hottest = max(hottest, float(state[:jars].max()))
@@ -320,25 +313,14 @@ def relative(model):
     return [start - model.grid.start_s for start, _ in model.trips[0]]
 
 
-@pytest.mark.parametrize("name", UNCOMPENSATED)
 @pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(
-            "UPS",
-            marks=pytest.mark.xfail(
-                reason="the hottest jar of a cabinet passes 10 K over the room in a stable balance",
-                strict=True,
-            ),
-        ),
-    ],
+    ("name", "kind"), [*((name, "UPS") for name in UNCOMPENSATED), ("DC-KKN-01", "REC")]
 )
 def test_a_dried_string_does_not_trip_in_a_cool_room(name, kind):
     """To the end of its precursor, with working cooling."""
     assert not dried(name, kind, False, 0.98).trips[0]
 
 
-@pytest.mark.xfail(reason="no mode is named where a precursor ends without a trip", strict=True)
 def test_a_precursor_without_a_trip_ends_as_a_dry_out():
     """It costs 20 points of capacity: who fails by it has failed in a mode."""
     model = dried("DC-KKN-01", "REC", False, 0.98)
