@@ -37,9 +37,7 @@ _NEVER_S = 2**62
 _MARGIN_DAYS = 31
 """Days over which events are drawn beyond a span: a later one may prolong one that began in it."""
 
-_DISCHARGE_CELL_V = 2.0
-_SUSPECT = 0.6
-"""Share of the fold of the heat balance above which a day is walked: does the string trip?"""
+_DISCHARGE_CELL_V = params.NOMINAL_CELL.value
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +146,10 @@ def _constants(
 ) -> SystemConstants:
     families = [params.DISCHARGE_FAMILIES[s.model.discharge_type] for s in system.strings]
     minutes = [
-        5 * int(36 * rng.uniform(rng.key(seed, Stream.STRING, s.string_id), 4))
+        5
+        * int(
+            params.READING_SLOTS.value * rng.uniform(rng.key(seed, Stream.STRING, s.string_id), 4)
+        )
         for s in system.strings
     ]
     gains = [
@@ -177,7 +178,9 @@ def _constants(
         ),
         cabinet_rise_k=np.stack([u.cabinet_rise_k for u in units]),
         new_mohm=np.stack([u.new_mohm for u in units]),
-        reading_offset_s=np.array([7200 + 60 * m for m in minutes], np.int64),
+        reading_offset_s=np.array(
+            [int(params.READING_EARLIEST.value) + 60 * m for m in minutes], np.int64
+        ),
         reading_gain=1.0 + errors * np.array(gains),
         reading_noise=np.full(len(gains), errors * params.RESISTANCE_NOISE.value),
         reading_key=np.stack(
@@ -277,7 +280,9 @@ def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> SlowD
     population.resistance_growth(
         unit.resistance_per_loss, wear.loss, failed.growth, resistance_wander, growth
     )
-    soh = np.maximum(unit.soh_new - wear.loss - wear.sulfated - failed.loss, _LEAST_SOH)
+    soh = np.maximum(
+        unit.soh_new - wear.loss - wear.sulfated - failed.loss, params.SOH_MINIMUM.value
+    )
     all_days = SlowDays(
         ln_i0,
         soh,
@@ -290,10 +295,6 @@ def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> SlowD
         failed.loss,
     )
     return SlowDays._make(a[first_day - origin :] for a in all_days)
-
-
-_LEAST_SOH = 0.02
-"""A jar that failed long ago keeps this much: no law here goes to nothing."""
 
 
 def _days(model: SystemModel, s: int, end_day: int) -> ageing.Days:
@@ -348,7 +349,8 @@ def _cycling_loss(depth: float) -> float:
 
 def _hours_discharged(depth: float) -> float:
     """Hours below 90 % of charge while what a discharge took returns at the charger's limit."""
-    return 1.2 * max(0.0, depth - 0.1) / params.CHARGE_LIMIT.value
+    beyond = max(0.0, depth - params.DISCHARGED_DEPTH.value)
+    return params.RECHARGE_LENGTHENING.value * beyond / params.CHARGE_LIMIT.value
 
 
 def _share_of_load_per_h(model: SystemModel) -> float:
@@ -510,20 +512,22 @@ def _near_fold(
     days = _days(model, s, end)
     at = slice(first - grid.first_day, end - grid.first_day)
     # The afternoon of a hot day lies above its mean, and jars follow.
-    env_c = days.room_c[at] + 1.6 * days.jar_excess_k[at] + float(unit.rise_k.max())
+    excess_k = params.RUNAWAY_AFTERNOON.value * days.jar_excess_k[at]
+    env_c = days.room_c[at] + excess_k + float(unit.rise_k.max())
     compensated = model.location.temperature_compensated
     near = np.zeros(end - first, np.bool_)
+    steepness = 2.718281828 * params.TAFEL_TEMPERATURE.value  # e x 0.06 / K
     for d in range(end - first):
         set_v = electrical.float_set_cell_v(env_c[d], compensated) + days.charger_v[at][d]
         mean_ln = total(slow.ln_i0[d].tolist()) / slow.ln_i0.shape[1]
         current = model.constants.rated_ah[s] * exponential(
             mean_ln
             + params.TAFEL.value * (set_v - params.FLOAT_REFERENCE.value)
-            + params.TAFEL_TEMPERATURE.value * (env_c[d] - 25.0)
+            + params.TAFEL_TEMPERATURE.value * (env_c[d] - params.REFERENCE_TEMPERATURE.value)
         )
         jar_v = model.constants.cells * set_v
-        fold = 2.718281828 * 0.06 * float(slow.thermal_k_per_w[d].max()) * jar_v * current
-        near[d] = fold > _SUSPECT
+        fold = steepness * float(slow.thermal_k_per_w[d].max()) * jar_v * current
+        near[d] = fold > params.RUNAWAY_SUSPECT.value
     return near
 
 

@@ -20,9 +20,6 @@ Floats = NDArray[np.float64]
 
 WEAR_OUT, MODE = "wear_out", "mode"
 
-_LABELLED = 4
-"""Most jars of a string that a thermal runaway takes."""
-
 
 @dataclass(frozen=True, eq=False)
 class Lives:
@@ -58,7 +55,7 @@ def lives(model: SystemModel, s: int) -> Lives:
                 mode[j], begins[j] = "dry_out", onset_days
     if precursor is not None and model.trips[s]:
         k = rng.key(model.seed, Stream.RUNAWAY, model.system.strings[s].string_id)
-        taken = 1 + int(_LABELLED * rng.uniform(k, 2**41))
+        taken = 1 + int(params.RUNAWAY_LABELLED.value * rng.uniform(k, 2**41))
         trip = (model.trips[s][0][0] - grid.start_s) / SECONDS_PER_DAY
         for j in np.argsort(-precursor.ln_rise, kind="stable")[:taken]:
             if trip < ends[j]:
@@ -71,12 +68,9 @@ def lives(model: SystemModel, s: int) -> Lives:
             end_days[j] = ends[j] if ends[j] < horizon - grid.first_day else np.nan
             by_mode[j] = True
         else:
-            by_mode[j] = slow.mode_loss[min(int(worn[j]), len(slow.soh) - 1), j] > _MODE_LOSS
+            cost = slow.mode_loss[min(int(worn[j]), len(slow.soh) - 1), j]
+            by_mode[j] = cost > params.MODE_LOSS.value
     return Lives(end_days, by_mode, tuple(mode), begins)
-
-
-_MODE_LOSS = 0.02
-"""Capacity that a failure mode must have cost to be called the reason of an end by SOH."""
 
 
 def final_states(model: SystemModel, path: SlowPath, s: int) -> dict[str, dict[str, Any]]:

@@ -19,10 +19,9 @@ Ints = NDArray[np.int64]
 _LEAD_DAYS = 3
 """Days after which a room has forgotten how it began."""
 
-_JAR_TIME_S = 21_600.0
-"""Time in which a jar follows its room, as ageing takes it (4.7 to 7.3 h)."""
-
-_AGEING_PER_K = params.ACTIVATION.value / params.BOLTZMANN.value / 303.15**2
+_JAR_TIME_S = params.JAR_FOLLOWING_TIME.value
+_WARM_K = params.AGEING_WARM.value + params.ICE_POINT.value
+_AGEING_PER_K = params.ACTIVATION.value / params.BOLTZMANN.value / _WARM_K**2
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,7 +101,7 @@ def _highest_load_w(system: SystemTable, rated_ah: float, cells: int) -> float:
     if system.kind == "UPS":
         per_ah = params.UPS_RATED_POWER.value / 100.0 / params.INVERTER_EFFICIENCY.value
         return per_ah * rated_ah * in_series * params.LOAD_MAXIMUM.value * swing
-    return params.RECTIFIER_MAXIMUM.value * rated_ah * 2.0 * in_series * swing
+    return params.RECTIFIER_MAXIMUM.value * rated_ah * params.NOMINAL_CELL.value * in_series * swing
 
 
 def _beyond(system: SystemTable, rated_ah: float, cells: int) -> str:

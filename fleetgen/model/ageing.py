@@ -21,10 +21,13 @@ Floats = NDArray[np.float64]
 
 _ACTIVATION_K = params.ACTIVATION.value / params.BOLTZMANN.value
 _SLOPE = params.OVERVOLTAGE_AGEING.value
+_KELVIN = params.ICE_POINT.value
+_REFERENCE_K = params.REFERENCE_TEMPERATURE.value + params.ICE_POINT.value
 _F_MIN = params.OVERVOLTAGE_MINIMUM.value
 _F_MAX = params.OVERVOLTAGE_MAXIMUM.value
 _END = params.END_OF_LIFE_SOH.value
 _KNEE_SPAN = params.WEAR_SPAN.value
+_WORN = params.WEAR_LIMIT.value
 _DAYS_PER_YEAR = DAYS_PER_YEAR
 _EXPECTED = params.CYCLING_EXPECTED.value
 _SULFATION_V = params.SULFATION_VOLTAGE.value
@@ -39,7 +42,7 @@ _TAFEL_T = params.TAFEL_TEMPERATURE.value
 @kernel
 def arrhenius_factor(temperature_c: float) -> float:
     """Rate of ageing relative to 25 degC [1]: exp(Ea/k (1/298.15 - 1/T)), Ea = 0.60 eV."""
-    return exponential(_ACTIVATION_K * (1.0 / 298.15 - 1.0 / (temperature_c + 273.15)))
+    return exponential(_ACTIVATION_K * (1.0 / _REFERENCE_K - 1.0 / (temperature_c + _KELVIN)))
 
 
 @kernel
@@ -72,9 +75,9 @@ def daily_loss(rate_per_year: float, spread: float, f_t: float, f_v: float, soh:
     Up to three times faster from 80 to 60 % SOH; below, in proportion to what is left, so that
     some always is.
     """
-    worn = 1.0 + 2.0 * max(0.0, (_END - soh) / _KNEE_SPAN)
+    worn = 1.0 + (_WORN - 1.0) * max(0.0, (_END - soh) / _KNEE_SPAN)
     if soh < _END - _KNEE_SPAN:
-        worn = 3.0 * max(0.0, soh) / (_END - _KNEE_SPAN)
+        worn = _WORN * max(0.0, soh) / (_END - _KNEE_SPAN)
     return rate_per_year / _DAYS_PER_YEAR * spread * f_t * f_v * worn
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fleetgen import rng
 from fleetgen.elementary import cosine_of_half_turns, exponential
 from fleetgen.jit import kernel
-from fleetgen.model.params import STORM_HOUR_WEIGHTS
+from fleetgen.model import params
 from fleetgen.rng import EPOCH_DAY, Key, Stream
 from fleetgen.spec import Climate, Location
 from fleetgen.units import day_date
@@ -25,8 +25,21 @@ Floats = NDArray[np.float64]
 SLOT_S = 300
 SLOTS_PER_DAY = 288
 
-ANOMALY_PERSISTENCE_DAYS = 3.476
+ANOMALY_PERSISTENCE_DAYS = params.ANOMALY_PERSISTENCE.value
 """Correlation time of the daily anomaly: exp(-1 / 3.476) = 0.75."""
+
+_MAGNUS_HPA = params.MAGNUS_PRESSURE.value
+_MAGNUS = params.MAGNUS_FACTOR.value
+_MAGNUS_C = params.MAGNUS_TEMPERATURE.value
+_RAIN_AGAIN = params.RAIN_PERSISTENCE.value
+_STORM_RISE_S = params.STORM_RISE.value
+_STORM_FADE_S = params.STORM_FADE.value
+_STORM_PCT = params.STORM_HUMIDITY.value
+_DRIEST_PCT = params.HUMIDITY_MINIMUM.value
+_COOLEST_H = params.COOLEST_HOUR.value
+_HOTTEST_H = params.HOTTEST_HOUR.value
+_WARMING_H = _HOTTEST_H - _COOLEST_H
+_COOLING_H = 24.0 - _WARMING_H
 
 _COOL_MONTHS = (11, 12, 1, 2)
 _MONTH_DAYS = (31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -53,7 +66,7 @@ class WeatherDays:
 @kernel
 def saturation_pressure_hpa(temperature_c: float) -> float:
     """Saturation vapour pressure over water (Magnus; Sonntag 1990), -45 to 60 degC."""
-    return 6.112 * exponential(17.62 * temperature_c / (243.12 + temperature_c))
+    return _MAGNUS_HPA * exponential(_MAGNUS * temperature_c / (_MAGNUS_C + temperature_c))
 
 
 @kernel
@@ -62,7 +75,7 @@ def _rain_days(k: Key, epoch_day: int, chance: Floats) -> NDArray[np.bool_]:
     rain = np.zeros(chance.size, np.bool_)
     for i in range(1, chance.size):
         p = chance[i]
-        p = p + 0.3 * (1.0 - p) if rain[i - 1] else 0.7 * p
+        p = p + _RAIN_AGAIN * (1.0 - p) if rain[i - 1] else (1.0 - _RAIN_AGAIN) * p
         rain[i] = rng.uniform(k, epoch_day + i) < p
     return rain
 
@@ -138,12 +151,13 @@ def weather_days(location: Location, seed: int, first_day: int, end_day: int) ->
     rain = rain_days(location, seed, first, first + days)
     vapour = np.array([saturation_pressure_hpa(t) for t in normal_mean])
     storm = np.array([_storm(rng.key(seed, Stream.STORM, place), first + i) for i in range(days)])
+    wet, dry = params.RAIN_DAY_AMPLITUDE.value, params.DRY_DAY_AMPLITUDE.value
     return WeatherDays(
         first_day=first,
         middle_c=(low + high) / 2 + (mean - normal_mean),
         mean_c=mean,
-        amplitude_k=(high - low) / 2 * np.where(rain, 0.7, 1.08),
-        vapour_hpa=humidity / 100 * vapour * (1 + 0.05 * moist),
+        amplitude_k=(high - low) / 2 * np.where(rain, wet, dry),
+        vapour_hpa=humidity / 100 * vapour * (1 + params.HUMIDITY_ANOMALY.value * moist),
         rain=rain,
         storm_start_s=storm[:, 0],
         storm_end_s=storm[:, 1],
@@ -153,21 +167,23 @@ def weather_days(location: Location, seed: int, first_day: int, end_day: int) ->
 
 def _storm(k: Key, day: int) -> tuple[float, float, float]:
     """Start and end [s of the day] and drop [K] of the storm that a rain day would have."""
-    start_s = rng.weighted(STORM_HOUR_WEIGHTS, rng.uniform(k, 4 * day)) * 3600
-    duration_s = (1 + 2 * rng.uniform(k, 4 * day + 1)) * 3600
-    return start_s, start_s + duration_s, 3 + 3 * rng.uniform(k, 4 * day + 2)
+    start_s = rng.weighted(params.STORM_HOUR_WEIGHTS, rng.uniform(k, 4 * day)) * 3600
+    low, high = params.STORM_SHORTEST.value, params.STORM_LONGEST.value
+    duration_s = (low + (high - low) * rng.uniform(k, 4 * day + 1)) * 3600
+    low, high = params.STORM_DROP_MINIMUM.value, params.STORM_DROP_MAXIMUM.value
+    return start_s, start_s + duration_s, low + (high - low) * rng.uniform(k, 4 * day + 2)
 
 
 @kernel
 def _storm_depth(second: float, start_s: float, end_s: float) -> float:
     """Fraction of a storm's drop at `second`: rises in 20 min, fades over 2 h after its end."""
-    if second < start_s or second > end_s + 7200.0:
+    if second < start_s or second > end_s + _STORM_FADE_S:
         return 0.0
-    if second < start_s + 1200.0:
-        return (second - start_s) / 1200.0
+    if second < start_s + _STORM_RISE_S:
+        return (second - start_s) / _STORM_RISE_S
     if second <= end_s:
         return 1.0
-    return 1.0 - (second - end_s) / 7200.0
+    return 1.0 - (second - end_s) / _STORM_FADE_S
 
 
 @kernel
@@ -190,10 +206,10 @@ def _outdoor(
             mean = mean_c[a] + w * (mean_c[a + 1] - mean_c[a])
             amplitude = amplitude_k[a] + w * (amplitude_k[a + 1] - amplitude_k[a])
             vapour = vapour_hpa[a] + w * (vapour_hpa[a + 1] - vapour_hpa[a])
-            if 6.0 <= hour < 14.5:
-                c = -cosine_of_half_turns((hour - 6.0) / 8.5)
+            if _COOLEST_H <= hour < _HOTTEST_H:
+                c = -cosine_of_half_turns((hour - _COOLEST_H) / _WARMING_H)
             else:
-                c = cosine_of_half_turns(((hour + 9.5) % 24.0) / 15.5)
+                c = cosine_of_half_turns(((hour + (24.0 - _HOTTEST_H)) % 24.0) / _COOLING_H)
             t = middle + amplitude * c + 2.0 * (mean - middle) * (1.0 - c * c)
             depth = 0.0
             drop = 0.0
@@ -207,9 +223,9 @@ def _outdoor(
             t -= drop
             humidity = 100.0 * vapour / saturation_pressure_hpa(t)
             if depth > 0.0:
-                humidity += depth * (95.0 - humidity)
+                humidity += depth * (_STORM_PCT - humidity)
             temperature_c[day, slot] = t
-            humidity_pct[day, slot] = min(100.0, max(25.0, humidity))
+            humidity_pct[day, slot] = min(100.0, max(_DRIEST_PCT, humidity))
 
 
 def outdoor(weather: WeatherDays) -> tuple[Floats, Floats]:

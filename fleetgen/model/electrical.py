@@ -15,6 +15,7 @@ from fleetgen.model import params
 
 Floats = NDArray[np.float64]
 
+_REFERENCE_C = params.REFERENCE_TEMPERATURE.value
 _EMPTY = params.ACID_EMPTY_MOLAL.value
 _ACID = params.ACID_FULL_MOLAL.value - params.ACID_EMPTY_MOLAL.value
 _OCV_T = params.OCV_TEMPERATURE.value
@@ -29,9 +30,25 @@ _COLD = params.CAPACITY_COLD.value
 _WARM = params.CAPACITY_WARM.value
 _RES_T = params.RESISTANCE_TEMPERATURE.value
 _FOUET_REST_S = params.FOUET_REST.value
+_FOUET_MV = params.FOUET_DEPTH.value
+_FOUET_SLOPE = params.FOUET_SLOPE.value
+_FOUET_RATE = params.FOUET_RATE.value
+_FOUET_SHALLOWEST_MV = params.FOUET_SHALLOWEST.value
+_FOUET_DEEPEST_MV = params.FOUET_DEEPEST.value
+_FOUET_FLOAT_S = params.FOUET_FLOAT_TIME.value
+_FOUET_RECOVERY = params.FOUET_RECOVERY.value
+_FOUET_ONSET = params.FOUET_ONSET.value
+_FOUET_PEAK = params.FOUET_PEAK.value
+_FOUET_GROWTH = params.FOUET_GROWTH.value
+_EXHAUSTED = params.EXHAUSTED.value
 _LIMIT = params.CHARGE_LIMIT.value
 _POLARISATION = params.CHARGE_POLARISATION.value
+_POLARISATION_RATE = params.CHARGE_POLARISATION_RATE.value
 _ACCEPTANCE = params.CHARGE_ACCEPTANCE.value
+_ACCEPTANCE_T = params.CHARGE_ACCEPTANCE_TEMPERATURE.value
+_FAMILY_CELLS = float(params.FAMILY_CELLS.value)
+_OHMIC_LINEAR = params.OHMIC_CHARGE_LINEAR.value
+_OHMIC_CUBIC = params.OHMIC_CHARGE_CUBIC.value
 
 BISECTIONS = 40
 
@@ -40,11 +57,12 @@ BISECTIONS = 40
 def open_circuit_cell_v(acid_frac: float, temperature_c: float) -> float:
     """Open-circuit voltage of a cell [V] from the acid fraction s_o in [0, 1].
 
-    Bode's polynomial in log10 of the molality, molality linear in s_o; +0.2 mV/K.
+    Bode's polynomial in log10 of the molality (Bode 1977, Lead-Acid Batteries, as PyBaMM's
+    Sulzer2019 has it), molality linear in s_o; +0.2 mV/K.
     """
     x = logarithm10(_EMPTY + _ACID * acid_frac)
     v = 1.9228 + x * (0.147519 + x * (0.063552 + x * (0.073772 + x * 0.033612)))
-    return v + _OCV_T * (temperature_c - 25.0)
+    return v + _OCV_T * (temperature_c - _REFERENCE_C)
 
 
 @kernel
@@ -64,7 +82,7 @@ def float_set_cell_v(control_temperature_c: float, compensated: bool) -> float:
     """Float set-point per cell [V]: 2.27 V less 3 mV/K above 25 degC, within 2.20 to 2.33 V."""
     if not compensated:
         return _REFERENCE_V
-    v = _REFERENCE_V + _COMPENSATION * (control_temperature_c - 25.0)
+    v = _REFERENCE_V + _COMPENSATION * (control_temperature_c - _REFERENCE_C)
     return min(_SET_MAX, max(_SET_MIN, v))
 
 
@@ -87,7 +105,7 @@ def float_voltages(
     total = 0.0
     alive = 0.0
     for j in range(jars):
-        out_v[j] = ln_i0[j] + _TAFEL_T * (temperature_c[j] - 25.0)
+        out_v[j] = ln_i0[j] + _TAFEL_T * (temperature_c[j] - _REFERENCE_C)
         total += cells[j] * out_v[j]
         alive += cells[j]
     ln_i = _TAFEL * (bus_v / alive - _REFERENCE_V) + total / alive
@@ -101,13 +119,19 @@ def resistance_dc_ohm(
     base_mohm: float, rated_ah: float, growth: float, temperature_c: float
 ) -> float:
     """Slope of a jar's voltage over load current [ohm]; `base_mohm` is per 100 Ah, new, 25 degC."""
-    return base_mohm * 1e-3 * (100.0 / rated_ah) * growth * (1.0 - _RES_T * (temperature_c - 25.0))
+    return (
+        base_mohm
+        * 1e-3
+        * (100.0 / rated_ah)
+        * growth
+        * (1.0 - _RES_T * (temperature_c - _REFERENCE_C))
+    )
 
 
 @kernel
 def capacity_at_temperature(temperature_c: float) -> float:
     """Capacity over capacity at 25 degC (Leoch data: 0 degC 86 %, 40 degC 103 %)."""
-    d = temperature_c - 25.0
+    d = temperature_c - _REFERENCE_C
     return 1.0 + (_COLD * d if d < 0.0 else _WARM * d)
 
 
@@ -121,11 +145,12 @@ def coup_de_fouet_cell_v(
     """
     if rest_s < _FOUET_REST_S or drawn_ah <= 0.0:
         return 0.0
-    depth_mv = min(45.0, max(12.0, 20.0 + 14.0 * logarithm10(rate_per_h / 0.1)))
-    charged = 1.0 - exponential(-rest_s / 43200.0)
+    depth_mv = _FOUET_MV + _FOUET_SLOPE * logarithm10(rate_per_h / _FOUET_RATE)
+    depth_mv = min(_FOUET_DEEPEST_MV, max(_FOUET_SHALLOWEST_MV, depth_mv))
+    charged = 1.0 - exponential(-rest_s / _FOUET_FLOAT_S)
     x = drawn_ah / rated_ah
-    shape = exponential(-x / 0.015) * (1.0 - exponential(-x / 0.003)) / 0.5824
-    return depth_mv * 1e-3 * charged * power(growth, 0.3) * shape
+    shape = exponential(-x / _FOUET_RECOVERY) * (1.0 - exponential(-x / _FOUET_ONSET)) / _FOUET_PEAK
+    return depth_mv * 1e-3 * charged * power(growth, _FOUET_GROWTH) * shape
 
 
 @kernel
@@ -158,7 +183,7 @@ def discharge_voltages(
         t = temperature_c[j]
         full_ah = rated_ah * soh[j]
         usable_ah = full_ah * capacity_at_temperature(t) * family[0] / (1.0 + derating)
-        x = min(removed_ah[j] / usable_ah, 0.9999)
+        x = min(removed_ah[j] / usable_ah, _EXHAUSTED)
         v = open_circuit_cell_v(acid_fraction(removed_ah[j], full_ah), t) - family[4] * x / (
             1.0 - x
         )
@@ -214,7 +239,7 @@ def _recharge_sum(
     out_v: Floats,
     main_a: Floats,
 ) -> float:
-    eta = _POLARISATION * (1.0 - exponential(-current_a / (0.01 * rated_ah)))
+    eta = _POLARISATION * (1.0 - exponential(-current_a / (_POLARISATION_RATE * rated_ah)))
     total = 0.0
     for j in range(open_v.size):
         v_main = open_v[j] + eta + current_a * charge_ohm[j]
@@ -260,11 +285,11 @@ def recharge_voltages(
         work[0, j] = open_circuit_cell_v(acid_fraction(removed_ah[j], full_ah), t)
         lacking_ah = removed_ah[j] - leak[j] * full_ah
         missing = max(1.0 - state_of_charge(lacking_ah, full_ah), 1e-6)
-        ohmic = family[3] * 1e-3 / 6.0 * growth[j] * (100.0 / rated_ah)
-        cold = exponential(-0.02 * (t - 25.0))
+        ohmic = family[3] * 1e-3 / _FAMILY_CELLS * growth[j] * (100.0 / rated_ah)
+        cold = exponential(-_ACCEPTANCE_T * (t - _REFERENCE_C))
         polarising = _ACCEPTANCE * acceptance[j] * (100.0 / rated_ah)
         work[1, j] = ohmic + polarising / missing * cold
-        work[2, j] = _REFERENCE_V - (ln_i0[j] + _TAFEL_T * (t - 25.0)) / _TAFEL
+        work[2, j] = _REFERENCE_V - (ln_i0[j] + _TAFEL_T * (t - _REFERENCE_C)) / _TAFEL
     high = logarithm(_LIMIT)
     current_a = _LIMIT * rated_ah
     total = _recharge_sum(
@@ -292,5 +317,5 @@ def resistance_ohmic_mohm(
 ) -> float:
     """What a monitor's ohmic measurement sees [mOhm] at the jar's temperature and charge."""
     missing = 1.0 - soc_frac
-    charge = 1.0 + 0.3 * missing + 0.5 * missing * missing * missing
-    return new_mohm * growth * charge * (1.0 - _RES_T * (temperature_c - 25.0))
+    charge = 1.0 + _OHMIC_LINEAR * missing + _OHMIC_CUBIC * missing * missing * missing
+    return new_mohm * growth * charge * (1.0 - _RES_T * (temperature_c - _REFERENCE_C))

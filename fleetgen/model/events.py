@@ -16,28 +16,20 @@ from numpy.typing import NDArray
 from fleetgen import rng
 from fleetgen.elementary import exponential, logarithm, total
 from fleetgen.model import params
-from fleetgen.model.params import STORM_HOUR_WEIGHTS
 from fleetgen.rng import Stream
 from fleetgen.spec import BatterySystem, Location, Scenario
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date, day_number
 
 Ints = NDArray[np.int64]
 
-FRAILTY_SHAPE = 8
-STORM_DAY_FACTOR = 3.0
-BASE_SHARE = 0.4
-MOMENTARY_SHARE = 0.30
-DURATION_SIGMA = 0.9
-DURATION_LIMIT_S = 480 * 60
-GENERATOR_STARTS = 0.97
-GENERATOR_MEDIAN_S = 20.0
-GENERATOR_SIGMA = 0.4
-SELF_TEST_S = 60
 FLOOD_REGION = "southern"
 FLOOD_MONTHS = (10, 11, 12)
-FLOODS_PER_YEAR = 0.1
-PLAIN_HOUR_WEIGHTS = tuple(1.5 if 8 <= hour < 17 else 1.0 for hour in range(24))
+PLAIN_HOUR_WEIGHTS = tuple(
+    params.PLANNED_WORK_FACTOR.value if 8 <= hour < 17 else 1.0 for hour in range(24)
+)
 """Outages without storm by local hour: planned work adds a half."""
+_LIMIT_S = int(params.OUTAGE_LIMIT.value) * 60
+_FRAILTY_SHAPE = int(params.FRAILTY_SHAPE.value)
 _DRAWS_PER_OUTAGE = 8
 _OUTAGES_PER_MONTH = 128
 
@@ -85,7 +77,8 @@ def outages(
     """
     first = day_number(date(year, month, 1))
     rainy = location.climate.rainy_days
-    share = BASE_SHARE + (1 - BASE_SHARE) * 12 * rainy[month - 1] / max(total(rainy), 1.0)
+    steady, storm_factor = params.OUTAGE_BASE_SHARE.value, params.STORM_DAY_FACTOR.value
+    share = steady + (1 - steady) * 12 * rainy[month - 1] / max(total(rainy), 1.0)
     expected = location.outages_per_year * _frailty(location, seed, year) * share / 12
     k = rng.key(seed, Stream.OUTAGE, location.location_id)
     base = (year * 12 + month) * _OUTAGES_PER_MONTH * _DRAWS_PER_OUTAGE
@@ -93,30 +86,35 @@ def outages(
     found = []
     for i in range(1, count + 1):
         draw = [rng.uniform(k, base + i * _DRAWS_PER_OUTAGE + n) for n in range(6)]
-        day = first + int(rng.weighted([STORM_DAY_FACTOR if r else 1.0 for r in rain], draw[0]))
-        stormy = rain[day - first] and draw[1] < 1 - 1 / STORM_DAY_FACTOR
-        hour = rng.weighted(STORM_HOUR_WEIGHTS if stormy else PLAIN_HOUR_WEIGHTS, draw[2])
+        day = first + int(rng.weighted([storm_factor if r else 1.0 for r in rain], draw[0]))
+        stormy = rain[day - first] and draw[1] < 1 - 1 / storm_factor
+        hour = rng.weighted(params.STORM_HOUR_WEIGHTS if stormy else PLAIN_HOUR_WEIGHTS, draw[2])
         start = day * SECONDS_PER_DAY - utc_offset_s + int(hour * SECONDS_PER_HOUR)
-        if draw[3] < MOMENTARY_SHARE:
-            length = 5 + int(draw[4] * 56)
-        else:
-            z = rng.normal_quantile(draw[5])
-            length = int(60 * location.outage_median_min * exponential(DURATION_SIGMA * z)) + 1
-        found.append((start, start + min(length, DURATION_LIMIT_S)))
+        found.append((start, start + _length_s(location, draw[3], draw[4], draw[5])))
     if location.region == FLOOD_REGION and month in FLOOD_MONTHS:
         k = rng.key(seed, Stream.FLOOD, location.location_id)
         u = [rng.uniform(k, 4 * (12 * year + month) + n) for n in range(3)]
-        if u[0] < FLOODS_PER_YEAR / len(FLOOD_MONTHS):
+        if u[0] < params.FLOODS_PER_YEAR.value / len(FLOOD_MONTHS):
             start = first * SECONDS_PER_DAY - utc_offset_s + int(u[1] * len(rain) * SECONDS_PER_DAY)
-            found.append((start, start + int((6 + 18 * u[2]) * SECONDS_PER_HOUR)))
+            low, high = params.FLOOD_SHORTEST.value, params.FLOOD_LONGEST.value
+            found.append((start, start + int((low + (high - low) * u[2]) * SECONDS_PER_HOUR)))
     return sorted(found)
+
+
+def _length_s(location: Location, kind: float, momentary: float, lasting: float) -> int:
+    """Length of an outage [s] from three uniform draws."""
+    if kind < params.MOMENTARY_SHARE.value:
+        low, high = int(params.MOMENTARY_SHORTEST.value), int(params.MOMENTARY_LONGEST.value)
+        return min(low + int(momentary * (high - low + 1)), _LIMIT_S)
+    factor = exponential(params.OUTAGE_SIGMA.value * rng.normal_quantile(lasting))
+    return min(int(60 * location.outage_median_min * factor) + 1, _LIMIT_S)
 
 
 def _frailty(location: Location, seed: int, year: int) -> float:
     """Gamma draw of shape 8 and mean 1 for one location's year: a sum of exponentials."""
     k = rng.key(seed, Stream.FRAILTY, location.location_id)
-    draws = [rng.uniform(k, year * FRAILTY_SHAPE + i) for i in range(FRAILTY_SHAPE)]
-    return -total(logarithm(u) for u in draws) / FRAILTY_SHAPE
+    draws = [rng.uniform(k, year * _FRAILTY_SHAPE + i) for i in range(_FRAILTY_SHAPE)]
+    return -total(logarithm(u) for u in draws) / _FRAILTY_SHAPE
 
 
 def poisson(mean: float, draw: float) -> int:
@@ -175,9 +173,10 @@ def location_outages(
 def _generator_s(location: Location, seed: int, start: int) -> int | None:
     """Seconds until the generator carries the load; None if it does not start."""
     k = rng.key(seed, Stream.GENERATOR, location.location_id)
-    if rng.uniform(k, 2 * start) >= GENERATOR_STARTS:
+    if rng.uniform(k, 2 * start) >= params.GENERATOR_STARTS.value:
         return None
-    return int(GENERATOR_MEDIAN_S * exponential(GENERATOR_SIGMA * rng.normal(k, 2 * start + 1))) + 1
+    late = exponential(params.GENERATOR_SIGMA.value * rng.normal(k, 2 * start + 1))
+    return int(params.GENERATOR_MEDIAN.value * late) + 1
 
 
 def cooling_stops(
@@ -206,9 +205,9 @@ def _self_test_s(system: BatterySystem, seed: int, year: int, month: int, utc_of
     first = date(year, month, 1)
     tuesday = day_number(first) + (1 - first.weekday()) % 7
     draw = rng.uniform(rng.key(seed, Stream.SELF_TEST, system.system_id), year * 12 + month)
-    return (
-        tuesday * SECONDS_PER_DAY - utc_offset_s + 10 * SECONDS_PER_HOUR + int(3600 * (draw - 0.5))
-    )
+    hour, spread_s = int(params.SELF_TEST_HOUR.value), params.SELF_TEST_SPREAD.value
+    start = tuesday * SECONDS_PER_DAY - utc_offset_s + hour * SECONDS_PER_HOUR
+    return start + int(spread_s * (draw - 0.5))
 
 
 def _equalize_s(
@@ -218,8 +217,11 @@ def _equalize_s(
     k = rng.key(seed, Stream.EQUALIZE, system.system_id)
     draw = [rng.uniform(k, (year * 4 + quarter) * 4 + n) for n in range(3)]
     day = day_number(date(year, 3 * quarter + 1, 1)) + int(draw[0] * 90)
-    start = day * SECONDS_PER_DAY - utc_offset_s + int((18 + 4 * draw[1]) * SECONDS_PER_HOUR)
-    return start, start + int((8 + 4 * draw[2]) * SECONDS_PER_HOUR)
+    low, high = params.EQUALIZE_EARLIEST.value, params.EQUALIZE_LATEST.value
+    hour = low + (high - low) * draw[1]
+    start = day * SECONDS_PER_DAY - utc_offset_s + int(hour * SECONDS_PER_HOUR)
+    low, high = params.EQUALIZE_SHORTEST.value, params.EQUALIZE_LONGEST.value
+    return start, start + int((low + (high - low) * draw[2]) * SECONDS_PER_HOUR)
 
 
 def _charger_episodes(
@@ -261,7 +263,10 @@ def _test_s(location: Location, string_id: str, seed: int, year: int, utc_offset
     draw = rng.uniform(rng.key(seed, Stream.CAPACITY_TEST, string_id), 2 * year + 1)
     place = strings.index(string_id)
     day = days[min(int((place + draw * min(1.0, share) / share) * share), len(days) - 1)]
-    return day * SECONDS_PER_DAY - utc_offset_s + int((20 + 2 * draw) * SECONDS_PER_HOUR)
+    low, high = params.TEST_EARLIEST.value, params.TEST_LATEST.value
+    return (
+        day * SECONDS_PER_DAY - utc_offset_s + int((low + (high - low) * draw) * SECONDS_PER_HOUR)
+    )
 
 
 def timeline(
@@ -290,7 +295,7 @@ def timeline(
     outages_s = [start for start, _, _ in carried]
     for year, month in spanned:
         test = _self_test_s(system, seed, year, month, utc_offset_s)
-        carried.append((test, test + SELF_TEST_S, True))
+        carried.append((test, test + int(params.SELF_TEST_LENGTH.value), True))
     discharges = _without_overlap(sorted(e for e in carried if e[0] > start_s))
     quarters = sorted({(year, (month - 1) // 3) for year, month in spanned})
     equalizing = [_equalize_s(system, seed, y, q, utc_offset_s) for y, q in quarters]

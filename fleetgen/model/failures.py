@@ -48,7 +48,15 @@ _LAWS = np.array(
         for law in params.FAILURE_LAWS.values()
     ]
 )
-_FLOOR = params.FLOAT_FLOOR.value
+_FLOOR = params.FLOAT_FLOOR.value - params.FLOAT_FLOOR_MARGIN.value
+_CELLS_LIMIT = params.FAILED_CELLS_LIMIT.value
+_LEAK_LIMIT = params.LEAK_LIMIT.value
+_STEPS_FROM = params.CORROSION_STEPS_FROM.value
+_STEP_SHARE = params.CORROSION_STEP_SHARE.value
+_STEP_SHORTEST = params.CORROSION_STEP_SHORTEST.value
+_STEP_MINIMUM = params.CORROSION_STEP_MINIMUM.value
+_STEP_SPAN = params.CORROSION_STEP_SPAN.value
+_STEP_UP = params.CORROSION_STEP_UP.value
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +105,7 @@ class Effects(NamedTuple):
 
 def hazard_per_year(soh_per_year: float) -> float:
     """Failure modes begun per jar and year at 25 degC, by the profile's rate of ageing."""
-    ratio = max(soh_per_year, 1e-6) / 0.02
+    ratio = max(soh_per_year, 1e-6) / params.HAZARD_REFERENCE.value
     return params.HAZARD_HEALTHY.value * power(ratio, params.HAZARD_EXPONENT.value)
 
 
@@ -183,7 +191,8 @@ def _draw_one(
         found.mode[j], found.onset_s[j], found.end_s[j] = mode, onset, end
         found.amplitude[j], found.exponent[j] = amplitude, exponent
         if mode == SHORT:
-            low, high = params.SHORT_RESISTANCE
+            low = params.SHORT_RESISTANCE_MINIMUM.value
+            high = params.SHORT_RESISTANCE_MAXIMUM.value
             found.resistance[j] = low + (high - low) * u[6]
         return
 
@@ -243,16 +252,16 @@ def _raised(p: float, exponent: float) -> float:
 @kernel
 def _corrosion_step(k: Key, instant_s: int, p: float) -> float:
     """Intermittent contact: +-10 to 30 % of the resistance for 1 to 5 days, once p > 0.7."""
-    if p <= 0.7:
+    if p <= _STEPS_FROM:
         return 0.0
     block = instant_s // _STEP_BLOCK_S
-    if rng.uniform(k, 4 * block) > 0.6:
+    if rng.uniform(k, 4 * block) > _STEP_SHARE:
         return 0.0
     inside = (instant_s - block * _STEP_BLOCK_S) / _STEP_BLOCK_S
-    if inside > 0.2 + 0.8 * rng.uniform(k, 4 * block + 1):
+    if inside > _STEP_SHORTEST + (1.0 - _STEP_SHORTEST) * rng.uniform(k, 4 * block + 1):
         return 0.0
-    size = 0.1 + 0.2 * rng.uniform(k, 4 * block + 2)
-    return size if rng.uniform(k, 4 * block + 3) < 0.6 else -size
+    size = _STEP_MINIMUM + _STEP_SPAN * rng.uniform(k, 4 * block + 2)
+    return size if rng.uniform(k, 4 * block + 3) < _STEP_UP else -size
 
 
 @kernel
@@ -282,10 +291,10 @@ def _effects(
                 grown += (1.0 + grown) * _corrosion_step(step_key[j], midnights_s[d], p)
             out.growth[d, j] += grown
             rise = a * law[4] * _raised(p, e * law[5])
-            out.ln_i0[d, j] += min(rise, _FLOOR - 0.2)
+            out.ln_i0[d, j] += min(rise, _FLOOR)
             out.heat_w[d, j] += a * law[6] * _raised(p, e * law[7])
-            out.cells[d, j] -= min(0.5, a * law[8] * _raised(p, e * law[9]))
-            out.leak[d, j] += min(0.5, a * law[10] * _raised(p, e * law[11]))
+            out.cells[d, j] -= min(_CELLS_LIMIT, a * law[8] * _raised(p, e * law[9]))
+            out.leak[d, j] += min(_LEAK_LIMIT, a * law[10] * _raised(p, e * law[11]))
             out.thermal[d, j] *= 1.0 + a * law[12] * p
             out.acceptance[d, j] *= 1.0 + a * law[13] * p
 

@@ -25,7 +25,7 @@ from fleetgen.units import DAYS_PER_YEAR
 
 Floats = NDArray[np.float64]
 
-FLOAT_POWER_W = 0.68
+FLOAT_POWER_W = params.FLOAT_POWER.value
 """Heat of a 100 Ah jar on float: 50 mA at 13.6 V."""
 
 _EARLY = params.FLOAT_SPREAD_NEW.value
@@ -119,10 +119,11 @@ def populate(
     height, at_end = thermal.shelf_position(jars)
     ups = system.kind == "UPS"
     cabinet = (params.CABINET_RISE_UPS if ups else params.CABINET_RISE_RACK).value
-    position = 0.3 + 0.5 * height + 0.4 * ~at_end
-    cabinet_rise = cabinet * position + 0.2 * normals(6)
-    middle = params.THERMAL_RESISTANCE_MIDDLE.value if ups else params.THERMAL_RESISTANCE.value
-    k_per_w = np.where(at_end, params.THERMAL_RESISTANCE_END.value, middle)
+    lowest, middle = params.CABINET_LOWEST.value, params.CABINET_MIDDLE.value
+    position = lowest + params.CABINET_HEIGHT.value * height + middle * ~at_end
+    cabinet_rise = cabinet * position + params.CABINET_SPREAD.value * normals(6)
+    inner = params.THERMAL_RESISTANCE_MIDDLE.value if ups else params.THERMAL_RESISTANCE.value
+    k_per_w = np.where(at_end, params.THERMAL_RESISTANCE_END.value, inner)
     own_rise = cabinet_rise + k_per_w * FLOAT_POWER_W * model.rated_capacity_ah / 100.0
     rise = own_rise / (1.0 - params.NEIGHBOUR_SHARE.value)
 
@@ -155,8 +156,9 @@ def populate(
     ]
     days = np.array([int(y * DAYS_PER_YEAR) for y in years])
     installed = tuple(start - timedelta(days=int(d)) for d in days)
+    soonest, latest = int(params.STORED_SHORTEST.value), int(params.STORED_LONGEST.value)
     manufactured = tuple(
-        day - timedelta(days=30 + int(90 * rng.uniform(k, 7)))
+        day - timedelta(days=soonest + int((latest - soonest) * rng.uniform(k, 7)))
         for day, k in zip(installed, kj, strict=True)
     )
     return Population(

@@ -25,6 +25,7 @@ OUTDOOR_REFERENCE_C = params.COOLING_REFERENCE.value
 _OUTDOOR = params.ROOM_OUTDOOR.value
 _WANDER = params.ROOM_WANDER.value
 _SWING = params.COMPRESSOR_SWING.value
+_STEEPNESS = params.COMPRESSOR_STEEPNESS.value
 
 
 def target_c(location: Location, seed: int) -> float:
@@ -67,7 +68,7 @@ def _room(
 ) -> None:
     for minute in range(MINUTES_PER_DAY + 1):
         phase = 2.0 * (midnight_s + 60 * minute) / period_s
-        wave = 3.0 * cosine_of_half_turns(phase)  # a cosine cut at a third of its height
+        wave = _STEEPNESS * cosine_of_half_turns(phase)  # cut at a third of its height
         wave = min(1.0, max(-1.0, wave)) if status[minute] == cooling.OK else 0.0
         out[minute] = (
             normal_c[minute]
@@ -128,7 +129,7 @@ def room_days(
             )
         fluctuation = rng.fluctuation(k, midnight_s, 60, minutes + 1, params.ROOM_WANDER_TIME.value)
         _room(normal[minutes:], excess, status, period_s, midnight_s, fluctuation, out_c[day])
-        unit = rng.fluctuation(k_pct, midnight_s, 300, 289, 7200.0)
+        unit = rng.fluctuation(k_pct, midnight_s, 300, 289, params.ROOM_HUMIDITY_TIME.value)
         inside = params.ROOM_HUMIDITY.value + params.ROOM_HUMIDITY_SIGMA.value * unit
         _mix(inside, out_c[day], outdoor_c[day + 1], outdoor_pct[day + 1], drift, out_pct[day])
     return RoomDays(out_c, out_pct, episodes)

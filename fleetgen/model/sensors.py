@@ -24,12 +24,15 @@ _JAR_C_NOISE = params.JAR_TEMPERATURE_NOISE.value * 10.0
 _STRING_V_NOISE = params.STRING_VOLTAGE_NOISE.value * 100.0
 _HALL_NOISE = params.HALL_NOISE.value * 100.0
 _HALL_T = params.HALL_TEMPERATURE.value
+_REFERENCE_C = params.REFERENCE_TEMPERATURE.value
 _SHUNT_NOISE = params.SHUNT_NOISE.value * 1000.0
 _SHUNT_RANGE = params.SHUNT_RANGE.value * 1000.0
 _RIPPLE_NOISE = params.RIPPLE_NOISE.value
 _RIPPLE_DISCHARGE = params.RIPPLE_DISCHARGE.value
 _THD_FULL = params.THD_FULL_LOAD.value
-_THD_SLOPE = (params.THD_QUARTER_LOAD.value - params.THD_FULL_LOAD.value) / 3.0
+_THD_SLOPE = (params.THD_QUARTER_LOAD.value - params.THD_FULL_LOAD.value) / (
+    1.0 / params.THD_LOW_LOAD.value - 1.0
+)
 _THD_NOISE = params.THD_NOISE.value
 _AMBIENT_C_NOISE = params.AMBIENT_TEMPERATURE_NOISE.value * 10.0
 _AMBIENT_PCT_NOISE = params.AMBIENT_HUMIDITY_NOISE.value * 10.0
@@ -282,7 +285,7 @@ def sample_string(
             v_count = np.floor(
                 v * gain_v * 100.0 + noise * _STRING_V_NOISE * table[rng.lane(a, 0)] + 0.5
             )
-            zero = offsets[m] + noise * _HALL_T * (rooms[m] - 25.0)
+            zero = offsets[m] + noise * _HALL_T * (rooms[m] - _REFERENCE_C)
             a_count = np.floor(
                 (amps * gain_a + zero) * 100.0 + noise * _HALL_NOISE * table[rng.lane(a, 1)] + 0.5
             )

@@ -11,6 +11,7 @@ from fleetgen.model import params
 Floats = NDArray[np.float64]
 
 _REVERSIBLE = params.REVERSIBLE_HEAT.value
+_KELVIN = params.ICE_POINT.value
 _NEIGHBOUR = params.NEIGHBOUR_SHARE.value
 
 JARS_PER_SHELF = 6
@@ -21,7 +22,7 @@ def discharge_heat_w(
     current_a: float, jar_v: float, open_jar_v: float, temperature_c: float, cells: float
 ) -> float:
     """Heat in discharge [W]: polarisation less the reversible cooling of the reaction."""
-    reversible = current_a * cells * _REVERSIBLE * (temperature_c + 273.15)
+    reversible = current_a * cells * _REVERSIBLE * (temperature_c + _KELVIN)
     return current_a * (open_jar_v - jar_v) - reversible
 
 
@@ -38,7 +39,7 @@ def charge_heat_w(
 
     With `main_a` = 0 this is float: full recombination turns all power into heat.
     """
-    reversible = main_a * cells * _REVERSIBLE * (temperature_c + 273.15)
+    reversible = main_a * cells * _REVERSIBLE * (temperature_c + _KELVIN)
     return main_a * (jar_v - open_jar_v) + reversible + (current_a - main_a) * jar_v
 
 

@@ -12,6 +12,7 @@ import pytest
 from fleetgen import cli
 from fleetgen.config import load
 from fleetgen.config.sections import SensorFault
+from fleetgen.model import params
 from fleetgen.schema import DATA_VERSION, TABLES
 from fleetgen.spec import FailureMode, InjectionKind
 
@@ -77,12 +78,12 @@ def test_no_document_names_a_machine(document: Path) -> None:
     assert not homes
 
 
-# --- the data dictionary --------------------------------------------------------------------------
+# --- pages made from declarations -----------------------------------------------------------------
 
 
-def dictionary() -> ModuleType:
-    """The script that writes it; `docs` is no package."""
-    path = ROOT / "docs" / "make_data_dictionary.py"
+def maker(script: str) -> ModuleType:
+    """The script that writes a page; `docs` is no package."""
+    path = ROOT / "docs" / f"{script}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -91,9 +92,13 @@ def dictionary() -> ModuleType:
     return module
 
 
-def test_the_data_dictionary_is_up_to_date() -> None:
-    written = (ROOT / "docs" / "data-dictionary.md").read_text("utf-8")
-    assert dictionary().page() == written, "run python docs/make_data_dictionary.py"
+@pytest.mark.parametrize(
+    ("page", "script"),
+    [("data-dictionary", "make_data_dictionary"), ("parameters", "make_parameters")],
+)
+def test_a_made_page_is_up_to_date(page: str, script: str) -> None:
+    written = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+    assert maker(script).page() == written, f"run python docs/{script}.py"
 
 
 def test_the_data_dictionary_has_every_column() -> None:
@@ -103,6 +108,18 @@ def test_the_data_dictionary_has_every_column() -> None:
     for title, section in sections.items():
         rows = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
         assert rows == list(TABLES[title].names), title
+
+
+def test_the_parameters_have_each_name_once() -> None:
+    written = (ROOT / "docs" / "parameters.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w.]+)` \|", written, re.MULTILINE)
+    assert rows == [name for name, _ in params.catalogue()]
+    cells = [line.count("|") for line in written.splitlines() if line.startswith("|")]
+    assert set(cells) == {7}
+
+
+def test_the_physics_lead_to_the_parameters() -> None:
+    assert "(parameters.md)" in (ROOT / "docs" / "physics.md").read_text("utf-8")
 
 
 # --- the README -----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What every part of the package keeps to."""
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -121,21 +122,74 @@ def test_what_a_worker_loads_is_neither_dask_nor_pydantic_nor_pandas() -> None:
 # --- parameters and schema ------------------------------------------------------------------------
 
 
-def named_parameters() -> list[tuple[str, params.Parameter]]:
-    return [(n, p) for n, p in vars(params).items() if isinstance(p, params.Parameter)]
+LITERALS: dict[str, set[float]] = {
+    "model/ageing.py": {24.0},
+    "model/climate.py": {12.0, 24.0, 28.25, 300.0, 86_400.0},
+    "model/cooling.py": {1e-6, 24.0, 60.0, 3600.0},
+    "model/electrical.py": {
+        *(1e-3, 1e-6, 4.0, 16.0),  # milli, least missing charge, discriminant, span of a bisection
+        *(1.9228, 0.147519, 0.063552, 0.073772, 0.033612),  # Bode's polynomial
+    },
+    "model/events.py": set(),
+    "model/failures.py": {1e-6, 1e-9},
+    "model/faults.py": {40.0, 1e9},  # the longest dropout in means, no bound
+    "model/population.py": {12.0, 1e3},
+    "model/room.py": {5.0},
+    "model/sensors.py": {10.0, 1e3, 1e4},
+    "model/stepper.py": {
+        *(1e3, 3600.0, 86_400.0, 1e9),
+        *(0.25, 0.01, 1.02, 1e-3, 1e-6),  # of the grid and of convergence
+    },
+    "model/thermal.py": set(),
+    "system.py": {12.0, 24.0, 2.718281828},
+    "truth.py": {3600.0},
+    "world.py": set(),
+}
+"""Numbers that a law may hold itself: calendar, scales, numerics; all others are parameters."""
+
+PLAIN = {0.0, 0.5, 1.0, 2.0, 100.0}
+"""Halves, wholes and percent: in any law."""
 
 
-def test_every_parameter_has_a_unit_and_a_source() -> None:
-    assert len(named_parameters()) > 80
-    for name, parameter in named_parameters():
-        assert parameter.unit, name
-        assert len(parameter.source) >= 3, name
-        if parameter.source == params.ASSUMED:
-            assert parameter.note, f"{name} is an assumption and does not say why"
+def floats_of(path: Path) -> set[float]:
+    tree = ast.parse(path.read_text("utf-8"))
+    values = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return {value for value in values if isinstance(value, float)}
 
 
-def test_every_discharge_family_and_profile_has_its_source() -> None:
-    assert all(family.source for family in params.DISCHARGE_FAMILIES.values())
+def test_every_law_is_looked_at() -> None:
+    package = Path(fleetgen.__file__).parent
+    laws = {f"model/{path.name}" for path in (package / "model").glob("*.py")}
+    assert laws - {"model/__init__.py", "model/params.py"} == {
+        name for name in LITERALS if name.startswith("model/")
+    }
+
+
+@pytest.mark.parametrize("name", LITERALS)
+def test_a_law_holds_no_number_without_a_source(name: str) -> None:
+    found = floats_of(Path(fleetgen.__file__).parent / name) - PLAIN
+    unknown, unused = found - LITERALS[name], LITERALS[name] - found
+    assert not unknown, f"{name}: move to model/params.py, with unit, range and source: {unknown}"
+    assert not unused, f"{name} does not hold {unused}"
+
+
+def test_every_parameter_is_used() -> None:
+    package = Path(fleetgen.__file__).parent
+    words = {
+        word
+        for path in package.rglob("*.py")
+        if path.name != "params.py"
+        for word in re.findall(r"\bparams\.([A-Z][A-Z_0-9]+)\b", path.read_text("utf-8"))
+    }
+    declared = {name for name in vars(params) if re.fullmatch(r"[A-Z][A-Z_0-9]+", name)}
+    assert declared - words == {"ASSUMED", "DERIVED"}
+
+
+def test_every_parameter_has_a_source() -> None:
+    assert [name for name, each in params.catalogue() if len(each.source) < 3] == []
+
+
+def test_shares_of_the_profiles_are_one() -> None:
     assert sum(profile.share for profile in PROFILES) == pytest.approx(1.0)
 
 
