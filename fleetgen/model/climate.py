@@ -152,11 +152,16 @@ def weather_days(location: Location, seed: int, first_day: int, end_day: int) ->
     vapour = np.array([saturation_pressure_hpa(t) for t in normal_mean])
     storm = np.array([_storm(rng.key(seed, Stream.STORM, place), first + i) for i in range(days)])
     wet, dry = params.RAIN_DAY_AMPLITUDE.value, params.DRY_DAY_AMPLITUDE.value
+    amplitude = (high - low) / 2 * np.where(rain, wet, dry)
+    # Relative humidity is convex in temperature: a day that swings would have a higher mean than
+    # the normal says, by the square of (d ln e_s / dT x amplitude) / 2.
+    swing = _MAGNUS * _MAGNUS_C / (_MAGNUS_C + normal_mean) ** 2 * amplitude
+    vapour = vapour / (1 + swing * swing / 4)
     return WeatherDays(
         first_day=first,
         middle_c=(low + high) / 2 + (mean - normal_mean),
         mean_c=mean,
-        amplitude_k=(high - low) / 2 * np.where(rain, wet, dry),
+        amplitude_k=amplitude,
         vapour_hpa=humidity / 100 * vapour * (1 + params.HUMIDITY_ANOMALY.value * moist),
         rain=rain,
         storm_start_s=storm[:, 0],

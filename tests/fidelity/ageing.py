@@ -13,6 +13,9 @@ from tests.fidelity.data import DataSet
 BOLTZMANN_EV_PER_K = 8.617e-5
 YEAR_DAYS = 365.25
 
+ACTIVATION_EV = 0.60
+"""Middle of C&D and IEEE 1188/450 (section 4.1)."""
+
 CLASSES = {
     "healthy": (85, (1.7, 2.3), (4, 6)),
     "accelerated": (12, (7, 9), (13, 17)),
@@ -77,8 +80,14 @@ def arrhenius(data: DataSet) -> list[Check]:
 
 
 def classes(data: DataSet) -> list[Check]:
-    """Row 21: rates at 25 degC +-1 on compensated float, and shares."""
-    near = _jars(data).filter(pl.col("t_c").is_between(24, 26) & pl.col("compensated"))
+    """Row 21: rates near 25 degC on compensated float, brought to that condition, and shares."""
+    inverse = 1 / 298.15 - 1 / (pl.col("t_c") + 273.15)
+    faster = pl.col("f_v") * (ACTIVATION_EV / BOLTZMANN_EV_PER_K * inverse).exp()
+    near = (
+        _jars(data)
+        .filter(pl.col("t_c").is_between(24, 26) & pl.col("compensated"))
+        .with_columns(pl.col("soh_pct_per_year") / faster, pl.col("r_pct_per_year") / faster)
+    )
     first = [s["profile"] for key, s in data.states.items() if "-R" not in key.split("-J")[-1]]
     checks = []
     for name, (share_pct, soh, resistance) in CLASSES.items():
