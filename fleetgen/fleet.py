@@ -161,7 +161,7 @@ def _battery_rows(
         if jar_id not in wanted:
             continue
         read = partial(rng.normal, rng.key(seed, Stream.ACCEPTANCE, jar_id))
-        error = params.ACCEPTANCE_NOISE.value
+        error = params.ACCEPTANCE_NOISE.value if scenario.sensor_errors else 0.0
         installed = units.installed[j]
         rows.append(
             {

@@ -150,8 +150,9 @@ def populate(
         * (100.0 / model.rated_capacity_ah)
         * (1.0 + params.RESISTANCE_SPREAD.value * normals(3))
     )
+    error = params.ACCEPTANCE_NOISE.value if scenario.sensor_errors else 0.0
     accepted = [
-        1.0 + params.ACCEPTANCE_NOISE.value * rng.normal(rng.key(seed, Stream.ACCEPTANCE, jar), 0)
+        1.0 + error * rng.normal(rng.key(seed, Stream.ACCEPTANCE, jar), 0)
         for jar in string.jar_ids
     ]
     days = np.array([int(y * DAYS_PER_YEAR) for y in years])

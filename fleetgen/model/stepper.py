@@ -701,6 +701,14 @@ def _watch(s: int, t: int, dt: int, margin_v: float, bus: Floats, x: Inputs) -> 
 
 
 @kernel
+def _give_up_tests(t: int, bus: Floats, x: Inputs) -> None:
+    """End the capacity tests that an outage interrupts: their strings carry the load."""
+    for i in range(x.events.shape[0]):
+        if x.events[i, 0] == TEST and x.events[i, 2] <= t < x.events[i, 3]:
+            bus[_entry(x.events[i, 1], TESTED_UNTIL)] = x.events[i, 3]
+
+
+@kernel
 def _row_end(
     t: int, since: int, bus_mode: int, loaded: bool, full: bool, margin_v: float, x: Inputs
 ) -> int:
@@ -845,6 +853,8 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
             entered = t
         full = _set_all(constants, day, states, t, offset / DAY_S, modes, works)
         power_w = _at(x.load_w, offset)
+        if bus_mode == DISCHARGE:
+            _give_up_tests(t, bus, x)
         if bus_mode == DISCHARGE and not _share_load(
             constants, states, t, power_w, modes, load_a, works
         ):
