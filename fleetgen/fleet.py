@@ -44,6 +44,7 @@ Row = dict[str, Any]
 WARRANTY_YEARS = 3
 """Warranty from installation (an assumption: usual for stationary VRLA)."""
 
+_ENTITIES_AT_A_TIME = 24
 _ROW_GROUP_ROWS = 50_000
 """Most rows whose texts fit 16-bit codes, with room to spare."""
 
@@ -208,8 +209,11 @@ def anomaly_groups(
         if families:
             families[site.sensor_id] = faults.ROOM
             entities |= {site.location.location_id, *families}
-            rows = [row for item in families.items() for row in _fault_rows(run, *item)]
-            yield from _row_groups(ANOMALY, rows)
+            named = list(families.items())
+            for first in range(0, len(named), _ENTITIES_AT_A_TIME):
+                some = named[first : first + _ENTITIES_AT_A_TIME]
+                rows = [row for item in some for row in _fault_rows(run, *item)]
+                yield from _row_groups(ANOMALY, rows)
     events = (e for e in run.scenario.injections if e.kind != "sensor_fault")
     rows = [
         _anomaly_row(grid, event.target, None, event.value or event.kind, *span, None, True)
