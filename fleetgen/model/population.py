@@ -152,8 +152,7 @@ def populate(
     )
     error = params.ACCEPTANCE_NOISE.value if scenario.sensor_errors else 0.0
     accepted = [
-        1.0 + error * rng.normal(rng.key(seed, Stream.ACCEPTANCE, jar), 0)
-        for jar in string.jar_ids
+        1.0 + error * rng.normal(rng.key(seed, Stream.ACCEPTANCE, jar), 0) for jar in string.jar_ids
     ]
     days = np.array([int(y * DAYS_PER_YEAR) for y in years])
     installed = tuple(start - timedelta(days=int(d)) for d in days)

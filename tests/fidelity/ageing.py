@@ -93,8 +93,10 @@ def classes(data: DataSet) -> list[Check]:
     for name, (share_pct, soh, resistance) in CLASSES.items():
         jars = near.filter(pl.col("profile") == name)
         basis = f"{len(jars)} jars"
+        # The longer a jar was watched, the better its slope is known.
+        weights = jars["days"] ** 2
         soh_rate, r_rate = (
-            float(jars[column].mean()) if len(jars) else math.nan
+            float((jars[column] * weights).sum() / weights.sum()) if len(jars) else math.nan
             for column in ("soh_pct_per_year", "r_pct_per_year")
         )
         source = "design"
