@@ -60,6 +60,8 @@ mpl.rcParams.update(
         "axes.grid": True,
         "grid.color": "#e4e7eb",
         "grid.linewidth": 0.6,
+        "axes.axisbelow": True,
+        "timezone": "Asia/Bangkok",
     }
 )
 
@@ -309,7 +311,7 @@ def runaway(place: Path) -> None:
         axes[0, col].plot(jars.loc[span].index[::step], jars.loc[span][::step], color=MUTED, lw=0.4)
         axes[0, col].plot(room.loc[span].index[::step], room.loc[span][::step], color=ACCENT)
         amps = frame["current_a"].loc[span].where(frame["mode"].loc[span] != "discharge")[::step]
-        axes[1, col].semilogy(amps.index, amps.clip(lower=0.02), color=WARM)
+        axes[1, col].semilogy(amps.index, amps.where(amps > 0), color=WARM)
         axes[1, col].xaxis.set_major_formatter(mpl.dates.DateFormatter("%d %b"))
         axes[0, col].xaxis.set_major_formatter(mpl.dates.DateFormatter("%d %b"))
     axes[0, 0].set(ylabel="°C (room blue)", title=f"{RUNAWAY}: months")
