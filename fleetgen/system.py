@@ -186,6 +186,7 @@ def _constants(
         reading_key=np.stack(
             [rng.keys(seed, Stream.RESISTANCE_NOISE, s.jar_ids) for s in system.strings]
         ),
+        visit_key=rng.keys(seed, Stream.RUNAWAY, tuple(s.string_id for s in system.strings)),
         dead_cell_s=terminal(failures.SHORT),
         open_s=terminal(failures.CORROSION),
     )
@@ -226,7 +227,7 @@ class SlowDays(NamedTuple):
 
     ln I0 [ln A/Ah], SOH [fraction], resistance over new, live cells, removed charge that cannot be
     returned [fraction of capacity], charging resistance over its own, heat of a failure [W],
-    thermal resistance [K/W]; and the capacity that failures have cost, of `soh` [fraction].
+    thermal resistance [K/W].
     """
 
     ln_i0: Floats
@@ -237,31 +238,36 @@ class SlowDays(NamedTuple):
     acceptance: Floats
     heat_w: Floats
     thermal_k_per_w: Floats
-    mode_loss: Floats
 
 
-def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> SlowDays:
-    """Slow quantities of string `s` from local midnight of `first_day` to that of `end_day`.
+class CapacityDays(NamedTuple):
+    """What the capacity of a string's jars follows from, each (midnight, jar).
 
-    Ageing is walked from the start of the run, on drawn daily conditions alone.
+    ln I0 [ln A/Ah], what failures do, wear, and SOH [fraction].
+    """
+
+    ln_i0: Floats
+    failed: failures.Effects
+    wear: ageing.Wear
+    soh: Floats
+
+
+def capacity_days(model: SystemModel, s: int, end_day: int) -> CapacityDays:
+    """Capacity of string `s` from the start of the run to local midnight of `end_day`.
+
+    Ageing is walked on drawn daily conditions alone.
     """
     unit, seed, grid = model.populations[s], model.seed, model.grid
     origin = grid.first_day
-    string = model.system.strings[s]
     count = end_day - origin + 1
-    float_wander, resistance_wander = (
-        rng.wander(rng.keys(seed, stream, string.jar_ids), origin, count, int(knot.value))
-        for stream, knot in (
-            (Stream.FLOAT_WANDER, params.FLOAT_WANDER_KNOT),
-            (Stream.RESISTANCE_WANDER, params.RESISTANCE_WANDER_KNOT),
-        )
-    )
+    jar_ids = model.system.strings[s].jar_ids
+    wander = _wander(seed, Stream.FLOAT_WANDER, jar_ids, origin, count, params.FLOAT_WANDER_KNOT)
     midnights = grid.start_s + SECONDS_PER_DAY * np.arange(count)
     failed = failures.effects(
         model.failures[s], model.precursors[s], midnights, model.constants.cells
     )
-    ln_i0 = np.empty((count, len(string.jar_ids)))
-    population.float_constants(unit.ln_i0, unit.ln_i0_unit, unit.age_days, 0, float_wander, ln_i0)
+    ln_i0 = np.empty((count, len(jar_ids)))
+    population.float_constants(unit.ln_i0, unit.ln_i0_unit, unit.age_days, 0, wander, ln_i0)
     ln_i0 += failed.ln_i0
     wear = ageing.Wear(*(np.empty_like(ln_i0) for _ in range(3)))
     ageing.walk(
@@ -276,13 +282,26 @@ def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> SlowD
         unit.loss,
         wear,
     )
-    growth = np.empty_like(ln_i0)
-    population.resistance_growth(
-        unit.resistance_per_loss, wear.loss, failed.growth, resistance_wander, growth
-    )
     soh = np.maximum(
         unit.soh_new - wear.loss - wear.sulfated - failed.loss, params.SOH_MINIMUM.value
     )
+    return CapacityDays(ln_i0, failed, wear, soh)
+
+
+def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> SlowDays:
+    """Slow quantities of string `s` from local midnight of `first_day` to that of `end_day`."""
+    unit, origin = model.populations[s], model.grid.first_day
+    ln_i0, failed, wear, soh = capacity_days(model, s, end_day)
+    wander = _wander(
+        model.seed,
+        Stream.RESISTANCE_WANDER,
+        model.system.strings[s].jar_ids,
+        origin,
+        len(soh),
+        params.RESISTANCE_WANDER_KNOT,
+    )
+    growth = np.empty_like(ln_i0)
+    population.resistance_growth(unit.resistance_per_loss, wear.loss, failed.growth, wander, growth)
     all_days = SlowDays(
         ln_i0,
         soh,
@@ -292,9 +311,20 @@ def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> SlowD
         wear.acceptance * failed.acceptance,
         failed.heat_w,
         unit.thermal_k_per_w * failed.thermal,
-        failed.loss,
     )
     return SlowDays._make(a[first_day - origin :] for a in all_days)
+
+
+def _wander(
+    seed: int,
+    stream: Stream,
+    jar_ids: tuple[str, ...],
+    first: int,
+    count: int,
+    knot: params.Parameter,
+) -> Floats:
+    """Slow fluctuation of each jar at midnights, (midnight, jar)."""
+    return rng.wander(rng.keys(seed, stream, jar_ids), first, count, int(knot.value))
 
 
 def _days(model: SystemModel, s: int, end_day: int) -> ageing.Days:
@@ -372,7 +402,7 @@ def _decays(thermal_k_per_w: Floats, heat_j_per_k: Floats, out: Floats) -> None:
 def day_constants(days: SlowDays, heat_j_per_k: Floats, index: int) -> DayConstants:
     """Constants of one day, from midnights (string, midnight, jar) and (string, jar)."""
     knots = np.stack([a[:, index : index + 2] for a in days[:6]])
-    thermal = np.stack([*(a[:, index] for a in days[6:8]), heat_j_per_k])
+    thermal = np.stack([*(a[:, index] for a in days[6:]), heat_j_per_k])
     decay = np.empty((thermal.shape[1], len(stepper.STEPS_S), thermal.shape[2]))
     _decays(thermal[stepper.K_PER_W], heat_j_per_k, decay)
     return DayConstants(knots, thermal, decay)
@@ -497,10 +527,8 @@ def _trips(model: SystemModel, s: int) -> tuple[tuple[int, int], ...]:
             last = days.pop(0)
         tripped = _walk_alone(model, s, begin, last + 2)
         if tripped is not None:
-            k = rng.key(model.seed, Stream.RUNAWAY, model.system.strings[s].string_id)
-            low, high = params.VISIT_SOONEST.value, params.VISIT_LATEST.value
-            hours = low + (high - low) * rng.uniform(k, 2**41 + tripped)
-            found.append((tripped, tripped + int(hours * SECONDS_PER_HOUR)))
+            k = model.constants.visit_key[s]
+            found.append((tripped, tripped + stepper.seconds_to_visit(k, tripped)))
     return tuple(found)
 
 

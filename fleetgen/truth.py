@@ -41,8 +41,8 @@ def lives(model: SystemModel, s: int) -> Lives:
     """
     grid = model.grid
     horizon = grid.first_day + int(params.RUL_HORIZON.value * DAYS_PER_YEAR)
-    slow = system.slow_days(model, s, grid.first_day, horizon)
-    worn = ageing.end_of_life_day(slow.soh)
+    capacity = system.capacity_days(model, s, horizon)
+    worn = ageing.end_of_life_day(capacity.soh)
     failed, precursor = model.failures[s], model.precursors[s]
     jars = len(failed.mode)
     begins = np.where(failed.mode >= 0, (failed.onset_s - grid.start_s) / SECONDS_PER_DAY, np.nan)
@@ -68,7 +68,7 @@ def lives(model: SystemModel, s: int) -> Lives:
             end_days[j] = ends[j] if ends[j] < horizon - grid.first_day else np.nan
             by_mode[j] = True
         else:
-            cost = slow.mode_loss[min(int(worn[j]), len(slow.soh) - 1), j]
+            cost = capacity.failed.loss[min(int(worn[j]), len(capacity.soh) - 1), j]
             by_mode[j] = cost > params.MODE_LOSS.value
     return Lives(end_days, by_mode, tuple(mode), begins)
 

@@ -72,7 +72,7 @@ def _walk() -> None:
     one, never = np.ones((1, 1)), np.full((1, 1), 2**62)
     constants = SystemConstants(
         6.0, one[0], np.ones((1, 5)), one, one, np.zeros(1, np.int64), one, one[0],
-        np.zeros((1, 1, 2), np.uint64), never, never,
+        np.zeros((1, 1, 2), np.uint64), np.zeros((1, 2), np.uint64), never, never,
     )  # fmt: skip
     day = DayConstants(
         np.ones((6, 1, 2, 1)), np.ones((3, 1, 1)), np.ones((1, len(stepper.STEPS_S), 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -243,6 +244,14 @@ def _charger_episodes(
     return [(start, start + length, size if over else -size)]
 
 
+@lru_cache(maxsize=128)
+def _weekend_days(year: int, without: tuple[int, ...]) -> tuple[int, ...]:
+    """Saturdays and Sundays of a year but for those in some months."""
+    days = range(day_number(date(year, 1, 1)), day_number(date(year + 1, 1, 1)))
+    dates = ((d, day_date(d)) for d in days)
+    return tuple(d for d, day in dates if day.month not in without and day.weekday() >= 5)
+
+
 def _test_s(location: Location, string_id: str, seed: int, year: int, utc_offset_s: int) -> int:
     """Start of a string's capacity test of the year [s]: a weekend night outside the storms.
 
@@ -250,11 +259,7 @@ def _test_s(location: Location, string_id: str, seed: int, year: int, utc_offset
     location in an order drawn for the year, so that no two share a day.
     """
     storms = (10, 11, 12) if location.region == FLOOD_REGION else (8, 9, 10)
-    days = [
-        d
-        for d in range(day_number(date(year, 1, 1)), day_number(date(year + 1, 1, 1)))
-        if day_date(d).month not in storms and day_date(d).weekday() >= 5
-    ]
+    days = _weekend_days(year, storms)
     strings = sorted(
         location.string_ids,
         key=lambda name: rng.uniform(rng.key(seed, Stream.CAPACITY_TEST, name), 2 * year),

@@ -51,6 +51,7 @@ _LAWS = np.array(
 _FLOOR = params.FLOAT_FLOOR.value - params.FLOAT_FLOOR_MARGIN.value
 _CELLS_LIMIT = params.FAILED_CELLS_LIMIT.value
 _LEAK_LIMIT = params.LEAK_LIMIT.value
+_BEYOND = params.PROGRESS_BEYOND.value
 _STEPS_FROM = params.CORROSION_STEPS_FROM.value
 _STEP_SHARE = params.CORROSION_STEP_SHARE.value
 _STEP_SHORTEST = params.CORROSION_STEP_SHORTEST.value
@@ -245,13 +246,24 @@ def precursor(
 
 
 @kernel
+def _progress(p: float) -> float:
+    """What has begun goes on after the terminal event, at a rate that fades: to p = 1.2."""
+    if p <= 1.0:
+        return p
+    return 1.0 + _BEYOND * (1.0 - exponential(-(p - 1.0) / _BEYOND))
+
+
+@kernel
 def _raised(p: float, exponent: float) -> float:
     return 0.0 if p <= 0.0 else power(p, exponent)
 
 
 @kernel
 def _corrosion_step(k: Key, instant_s: int, p: float) -> float:
-    """Intermittent contact: +-10 to 30 % of the resistance for 1 to 5 days, once p > 0.7."""
+    """Intermittent contact: 10 to 30 % for 1 to 5 days, once p > 0.7.
+
+    Upwards of the resistance, downwards of what corrosion has added to it.
+    """
     if p <= _STEPS_FROM:
         return 0.0
     block = instant_s // _STEP_BLOCK_S
@@ -284,11 +296,14 @@ def _effects(
             law = laws[mode[j]]
             a = amplitude[j]
             e = exponent[j]
-            p = min(1.0, (midnights_s[d] - onset_s[j]) / (end_s[j] - onset_s[j]))
+            p = _progress((midnights_s[d] - onset_s[j]) / (end_s[j] - onset_s[j]))
+            if mode[j] == SHORT:  # then the cell is dead
+                p = min(p, 1.0)
             out.loss[d, j] += a * law[0] * _raised(p, e * law[1])
             grown = a * law[2] * _raised(p, e * law[3]) + resistance[j] * p
             if mode[j] == CORROSION:
-                grown += (1.0 + grown) * _corrosion_step(step_key[j], midnights_s[d], p)
+                step = _corrosion_step(step_key[j], midnights_s[d], p)
+                grown += step * (1.0 + grown if step > 0.0 else grown)
             out.growth[d, j] += grown
             rise = a * law[4] * _raised(p, e * law[5])
             out.ln_i0[d, j] += min(rise, _FLOOR)

@@ -530,6 +530,9 @@ SHORT_RESISTANCE_MINIMUM = Parameter(
 SHORT_RESISTANCE_MAXIMUM = Parameter(
     0.10, "1", (-0.2, 0.5), ASSUMED, "change at the end of an internal short"
 )
+PROGRESS_BEYOND = Parameter(
+    0.2, "1", (0.01, 0.5), ASSUMED, "of a failure's progress still to come after its terminal event"
+)
 CORROSION_STEPS_FROM = Parameter(
     0.7, "1", (0.0, 1.0), ASSUMED, "progress from which the contact is intermittent"
 )

@@ -77,7 +77,9 @@ _TRIP_RATE = params.TRIP_CURRENT.value
 _TRIP_CLIMB_K = params.TRIP_CLIMB.value
 _TRIP_DELAY_S = params.TRIP_DELAY.value
 _TRIP_ROOM_S = params.TRIP_ROOM_TIME.value
-_OVERHEATED_S = 86_400.0
+_VISIT_SOONEST_H = params.VISIT_SOONEST.value
+_VISIT_SPAN_H = params.VISIT_LATEST.value - params.VISIT_SOONEST.value
+_VISIT_DRAWS = 2**41
 
 
 class SystemConstants(NamedTuple):
@@ -92,6 +94,7 @@ class SystemConstants(NamedTuple):
     reading_gain: Floats  # (string, jar)
     reading_noise: Floats  # (string,)
     reading_key: NDArray[np.uint64]  # (string, jar, 2)
+    visit_key: NDArray[np.uint64]  # (string, 2)
     dead_cell_s: Ints  # (string, jar): instant of a hard short
     open_s: Ints  # (string, jar): from then on open under load
 
@@ -179,6 +182,13 @@ class Replay(NamedTuple):
 def scratch(jars: int) -> Floats:
     """Fresh work space for a string, (14, jar)."""
     return np.zeros((WORK_ROWS, jars))
+
+
+@kernel
+def seconds_to_visit(key: rng.Key, tripped_s: int) -> int:
+    """Time for which a string that tripped at `tripped_s` is off [s]: 4 to 48 h."""
+    hours = _VISIT_SOONEST_H + _VISIT_SPAN_H * rng.uniform(key, _VISIT_DRAWS + tripped_s)
+    return int(hours * 3600.0)
 
 
 @kernel
@@ -669,7 +679,8 @@ def _advance_all(
             if not state[j] < _HOTTEST_C:
                 return int(1 + s * jars + j)
             if state[j] > _TRIP_C and modes[s] < DISCHARGE:
-                bus[_entry(s, CUT_UNTIL)] = t + dt + _OVERHEATED_S
+                visit_s = seconds_to_visit(constants.visit_key[s], t + dt)
+                bus[_entry(s, CUT_UNTIL)] = t + dt + visit_s
     return OK
 
 

@@ -204,6 +204,7 @@ def lone_string(rise, room_c, compensated, *, over_v=0.0, shorted=0, k_per_w=0.9
         each(1),
         np.zeros(1),
         np.zeros((1, jars, 2), np.uint64),
+        np.zeros((1, 2), np.uint64),
         never,
         never,
     )
