@@ -1,7 +1,8 @@
 """Load every kernel, or compile it on the first run of a version, by a short run of a small string.
 
-The kernels fall into two halves that know nothing of each other, the physics and the sampling; the
-first time, a second process compiles the other half meanwhile.
+The kernels fall into two halves, the physics and the sampling. The first time, a second process
+compiles the sampling meanwhile, and before it how strings share a load: the walk of a day takes
+longest to compile, and finds that in the cache.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetgen import jit, sample, simulate, truth
 from fleetgen.derive import features
@@ -31,6 +33,8 @@ from fleetgen.spec import (
 from fleetgen.system import SystemModel, system_model
 from fleetgen.world import World, world
 
+Floats = NDArray[np.float64]
+
 _UNIT = BatteryModel(
     "M", "", "B", 100.0, 12.0, 6, 30.0, 10.0, 13.5, 13.8, 14.1, 14.4, 35.0, 45.0, 50.0
 )
@@ -50,7 +54,7 @@ def load() -> None:
     """Load all kernels into this process."""
     if jit.COLD:
         other = subprocess.Popen(
-            [sys.executable, "-c", "from fleetgen import warm; warm.sampling()"]
+            [sys.executable, "-c", "from fleetgen import warm; warm.sharing(); warm.sampling()"]
         )
         physics()
         other.wait()
@@ -64,16 +68,28 @@ def _model() -> tuple[SystemModel, World]:
     return model, world(0, _PLACE, _GRID, _BLOCK, DEFAULT_SCENARIO)
 
 
-def _walk() -> None:
-    """Load the walk by a day of one jar in an empty world: the costliest kernels, first.
-
-    The other process loads the world meanwhile.
-    """
+def _one_jar() -> tuple[SystemConstants, Floats, Floats]:
+    """Give a system of one jar: constants, states, works."""
     one, never = np.ones((1, 1)), np.full((1, 1), 2**62)
     constants = SystemConstants(
         6.0, one[0], np.ones((1, 5)), one, one, np.zeros(1, np.int64), one, one[0],
         np.zeros((1, 1, 2), np.uint64), np.zeros((1, 2), np.uint64), never, never,
     )  # fmt: skip
+    states = np.ones((1, 3 + stepper.STRING_STATES))
+    return constants, states, np.zeros((1, stepper.WORK_ROWS, 1))
+
+
+def sharing() -> None:
+    """Load how strings share a load, on a string that carries none."""
+    constants, states, works = _one_jar()
+    modes = np.zeros(1, np.int64)
+    stepper.share_load(constants, states, 0, 1.0, modes, np.zeros(1), works)
+
+
+def _walk() -> None:
+    """Load the walk by a day of one jar in an empty world: the costliest kernels, first."""
+    constants, states, works = _one_jar()
+    one, never = np.ones((1, 1)), np.full((1, 1), 2**62)
     day = DayConstants(
         np.ones((6, 1, 2, 1)), np.ones((3, 1, 1)), np.ones((1, len(stepper.STEPS_S), 1))
     )
@@ -84,8 +100,7 @@ def _walk() -> None:
     most = stepper.MOST_ROWS
     stamps = np.zeros(most, np.int64)
     trace = Trace(stamps, stamps.copy(), np.zeros(most), never.repeat(most, 1))
-    states, bus = np.ones((1, 3 + stepper.STRING_STATES)), np.zeros(5)
-    works, loads = np.zeros((1, stepper.WORK_ROWS, 1)), np.zeros(1, np.int64)
+    bus, loads = np.zeros(5), np.zeros(1, np.int64)
     stepper.walk_day(constants, day, outside, states, bus, works, trace, one, loads)
     replayed = Replay._make([*(np.zeros((1, 1)) for _ in range(3)), np.zeros(1), np.zeros(1)])
     closing = Trace(none[:0], none[:0], np.zeros(0), np.zeros((1, 0), np.int64))

@@ -557,7 +557,7 @@ def _loaded_v(
 
 
 @kernel
-def _share_load(
+def share_load(
     constants: SystemConstants,
     states: Floats,
     t: int,
@@ -866,7 +866,7 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
         power_w = _at(x.load_w, offset)
         if bus_mode == DISCHARGE:
             _give_up_tests(t, bus, x)
-        if bus_mode == DISCHARGE and not _share_load(
+        if bus_mode == DISCHARGE and not share_load(
             constants, states, t, power_w, modes, load_a, works
         ):
             for s in range(strings):

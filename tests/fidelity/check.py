@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,17 +41,19 @@ class Check:
         return f"{self.low:g} to {self.high:g}"
 
 
-COLUMNS = ("row", "check", "value", "band", "unit", "source", "measured on", "inside")
-
-
-def table(checks: Iterable[Check]) -> str:
-    """Markdown table, one line for each check."""
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|--:|---|---|---|---|---|"]
-    for c in checks:
-        value = "nothing to measure" if math.isnan(c.value) else f"{c.value:.4g}"
-        inside = "yes" if c.ok else "**no**"
-        cells = (c.row, c.claim, value, c.band, c.unit, c.source, c.basis, inside)
-        lines.append(f"| {' | '.join(cells)} |")
+def table(runs: Mapping[int, Sequence[Check]]) -> str:
+    """Markdown table of the same checks on several seeds, one line for each check."""
+    columns = ("row", "check", *map(str, runs), "band", "unit", "source", "measured on", "inside")
+    rule = ["---"] * len(columns)
+    rule[2 : 2 + len(runs)] = ["--:"] * len(runs)
+    lines = [f"| {' | '.join(columns)} |", f"|{'|'.join(rule)}|"]
+    for same in zip(*runs.values(), strict=True):
+        first = same[0]
+        values = ("nothing to measure" if math.isnan(c.value) else f"{c.value:.4g}" for c in same)
+        inside = "yes" if all(c.ok for c in same) else "**no**"
+        head = (first.row, first.claim)
+        tail = (first.band, first.unit, first.source, first.basis, inside)
+        lines.append(f"| {' | '.join((*head, *values, *tail))} |")
     return "\n".join(lines) + "\n"
 
 

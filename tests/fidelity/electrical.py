@@ -350,7 +350,7 @@ def _recharge(
     enough = returned_ah >= 0.95 * drawn_ah
     hours = float(np.argmax(enough) * data.interval_s / HOUR_S) if enough.any() else np.nan
     limit_a = np.nanmedian(current_a[into][: max(1, 1800 // data.interval_s)])
-    smooth = max(1, 120 // data.interval_s)  # two minutes: the Hall sensor's noise is 0.05 A
+    smooth = max(1, 600 // data.interval_s)  # ten minutes: the Hall sensor's noise is 0.05 A
     mean_a = np.convolve(np.nan_to_num(current_a[into], nan=limit_a), np.ones(smooth) / smooth)
     freed = smooth + np.argmax(mean_a[smooth:] < 0.99 * limit_a)
     return (

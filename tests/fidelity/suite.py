@@ -12,10 +12,11 @@ from tests.fidelity.data import DataSet
 
 HERE = Path(__file__).resolve().parent
 
-SEEDS = (2718, 3141, 1618)
-"""Named before the first run."""
+SEEDS = (3141, 1618, 1414)
+"""Named before their first run, and not looked at while a number was chosen (that was 2718)."""
 
 STRESS = str(HERE / "stress.toml")
+RECHARGE = str(HERE / "recharge.toml")
 IDEAL = {"scenario.sensor_errors": False, "scenario.sensor_faults": False}
 """The fields of `spec.Scenario`, as keys of a configuration."""
 
@@ -23,6 +24,7 @@ SETS: Mapping[str, Mapping[str, object]] = {
     "year": {"duration_days": 365, "sampling_seconds": 300},
     "week": {"duration_days": 7, "sampling_seconds": 5},
     "stress": {"config": STRESS, "locations": "LAB-01,LAB-02,LAB-03,LAB-04"},
+    "recharge": {"config": RECHARGE},
     "trips": {
         "config": STRESS,
         "locations": ",".join(f"LAB-{n:02d}" for n in range(5, 13)),
@@ -38,7 +40,8 @@ SETS: Mapping[str, Mapping[str, object]] = {
     },
 }
 """The arguments of `fleetgen.generate` for each data set: a year and a week of the whole fleet, a
-few strings that are often on battery, sampled fast or for long, and some with ideal sensors."""
+few strings that are often on battery, sampled fast or for long, some that are discharged wholly,
+and some with ideal sensors."""
 
 
 def make(name: str, seed: int, place: Path, **changes: object) -> DataSet:
@@ -58,7 +61,7 @@ def run(seed: int, place: Path) -> Iterator[list[Check]]:
     stress = make("stress", seed, place)
     yield electrical.coup_de_fouet(stress)
     yield electrical.load_steps(stress)
-    yield electrical.recharge(stress)
+    yield electrical.recharge(make("recharge", seed, place))
 
     trips = make("trips", seed, place)
     yield electrical.constant_power(trips)
