@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
 from fleetgen.schema import Column, Table
-from fleetgen.spec import NULL
+from fleetgen.spec import NULL, Codes, Plain, RowGroup
 
 Source = Any
 """A path, or a file open for reading bytes."""
@@ -66,6 +66,20 @@ def iter_counts(
         for index in range(file.num_row_groups):
             values = file.read_row_group(index, columns=names)
             yield {name: _counts(table.column(name), values[name]) for name in names}
+
+
+def read_row_group(table: Table, source: Source) -> RowGroup:
+    """Read a file of `table`, all of it as one row group, as it may be written again."""
+    counts = read_counts(table, source)
+    return {
+        name: _coded(values) if values.dtype == object else Plain(values)
+        for name, values in counts.items()
+    }
+
+
+def _coded(texts: NDArray[Any]) -> Codes:
+    levels = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+    return Codes(np.array([levels[text] for text in texts], np.uint16), tuple(levels))
 
 
 def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:
