@@ -46,7 +46,7 @@ def found(now: Progress) -> str:
     """Say what lay at the output when a run was given to it."""
     if now.stage == "extended":
         days = now.plan.extents[-2] / SECONDS_PER_DAY
-        head = f"extends a data set of this plan from {days:g} days"
+        head = f"extends a data set of this plan from {days:g} day{'s' if days != 1 else ''}"
     else:
         head = "joins a data set of this plan"
     return f"{head}: {now.jobs_done:,} of {now.jobs:,} parts are whole"

@@ -147,8 +147,8 @@ def _member(plan: Plan, store: Store, job: str, entry: FileEntry) -> bytes:
             f"of {entry.bytes:,}, or others. Delete {manifest.receipt_key(job)}, then run the same "
             "command again: this part alone is made anew."
         )
-    group = dataset.read_row_group(FEATURE_STORE, io.BytesIO(data))
-    return tables.csv_gz_member(FEATURE_STORE, [group], plan.run.grid.utc_offset_s, False)
+    groups = dataset.iter_groups(FEATURE_STORE, io.BytesIO(data))
+    return tables.csv_gz_member(FEATURE_STORE, groups, plan.run.grid.utc_offset_s, False)
 
 
 def _states(plan: Plan, store: Store, batteries: int) -> FileEntry:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
 from fleetgen.schema import Column, Table
-from fleetgen.spec import NULL, Codes, Plain, RowGroup
+from fleetgen.spec import NULL, Chunk, Codes, Plain, RowGroup
 
 Source = Any
 """A path, or a file open for reading bytes."""
@@ -68,18 +68,22 @@ def iter_counts(
             yield {name: _counts(table.column(name), values[name]) for name in names}
 
 
-def read_row_group(table: Table, source: Source) -> RowGroup:
-    """Read a file of `table`, all of it as one row group, as it may be written again."""
-    counts = read_counts(table, source)
-    return {
-        name: _coded(values) if values.dtype == object else Plain(values)
-        for name, values in counts.items()
-    }
+def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
+    """Read a Parquet file of `table` as row groups of counts, one in memory at a time."""
+    texts = [column.name for column in table.columns if column.kind in TEXT_KINDS]
+    with pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file:
+        for index in range(file.num_row_groups):
+            values = file.read_row_group(index, columns=list(table.names))
+            yield {column.name: _chunk(column, values[column.name]) for column in table.columns}
 
 
-def _coded(texts: NDArray[Any]) -> Codes:
-    levels = {text: code for code, text in enumerate(dict.fromkeys(texts))}
-    return Codes(np.array([levels[text] for text in texts], np.uint16), tuple(levels))
+def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:
+    if column.kind not in TEXT_KINDS:
+        return Plain(_counts(column, values))
+    coded = values.combine_chunks().dictionary_encode()
+    levels = coded.dictionary.to_pylist()
+    codes = coded.indices.fill_null(len(levels)).to_numpy().astype(np.uint16)
+    return Codes(codes, (*levels, None))
 
 
 def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:

@@ -187,8 +187,8 @@ def next_extents(store: Store, duration_s: int) -> tuple[int, ...]:
     else:
         return (*there, duration_s)
     raise StorageError(
-        f"{store.url!r} holds {_length(there[-1])} of this plan; {_length(duration_s)} are asked "
-        f"for, but {why}. Give --duration-days {_days(there[-1])}, or choose another --output-dir."
+        f"{store.url!r} holds {_length(there[-1])} of this plan, not {_length(duration_s)}: {why}. "
+        f"Give --duration-days {_days(there[-1])}, or choose another --output-dir."
     )
 
 

@@ -168,10 +168,10 @@ def test_extending_says_whether_it_did(store: Store) -> None:
 @pytest.mark.parametrize(
     ("there", "asked", "reason"),
     [
-        (3, 2, "holds 3 days of this plan; 2 days are asked for, but no part is taken away"),
-        (3, 2.5, "2.5 days are asked for"),
-        (1, 1 / DAY_S, "holds 1 day of this plan"),
-        (2.5, 3, "holds 2.5 days of this plan; 3 days are asked for, but only whole days can be"),
+        (3, 2, "holds 3 days of this plan, not 2 days: no part is taken away"),
+        (3, 2.5, "holds 3 days of this plan, not 2.5 days"),
+        (1, 1 / DAY_S, "holds 1 day of this plan, not"),
+        (2.5, 3, "holds 2.5 days of this plan, not 3 days: only whole days can be"),
     ],
 )
 def test_what_cannot_be_extended_is_refused(
