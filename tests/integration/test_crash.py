@@ -25,7 +25,6 @@ from tests.integration.test_readers import READERS
 from tests.properties.plan import Changes, DataSet, differing, environment
 
 PARTS = 48
-faults = [pytest.mark.slow, pytest.mark.faults]
 
 
 @pytest.fixture(autouse=True)
@@ -63,24 +62,34 @@ def stage_of(place: Path, parts: dict[str, list[str]]) -> str:
 
 
 def moment(stage: str, place: Path, parts: dict[str, list[str]], draw: random.Random) -> float:
-    """Wait until a run enters a stage at a random part of it; give what to wait beyond [s]."""
-    receipts = place / "_fleetgen" / "receipts"
-    job = draw.choice(sorted(parts))
-    count = draw.randrange(1, PARTS - 1)
-    if stage == "slow path":
-        seen: Callable[[], bool] = (place / "_fleetgen" / "extents").exists
-    elif stage == "encode":
-        seen = lambda: receipts.exists() and len(os.listdir(receipts)) >= count  # noqa: E731
-    elif stage == "put":
-        files = [place / path for path in parts[job]]
-        seen = lambda: any(map(os.path.exists, files))  # noqa: E731
-    else:
-        seen = lambda: receipts.exists() and len(os.listdir(receipts)) >= PARTS  # noqa: E731
+    """Wait until a run enters a stage at a random place of it; give what to wait beyond [s]."""
+    control = place / "_fleetgen"
+    strings = sorted(job for job, paths in parts.items() if len(paths) > 1)
+    walked = draw.randrange(3)
+    wanted, count, longest_s = {
+        # Kernels are loaded, then system after system is walked.
+        "slow path": (control / "checkpoints", walked, 0.05)
+        if walked
+        else (control / "extents", 1, 2.5),
+        # Strings come first, and take most of the time.
+        "encode": (control / "receipts", draw.randrange(1, len(strings) - 2), 0.05),
+        "put": (place / draw.choice(parts[draw.choice(strings)]), 1, 0.0),
+        "reduce": (control / "receipts", PARTS, 0.05),
+    }[stage]
     deadline = time.monotonic() + 60
-    while not seen():
+    while there(wanted) < count:
         assert time.monotonic() < deadline, f"no {stage} after 60 s"
-    longest = {"slow path": 0.4, "encode": 0.05, "put": 0.0, "reduce": 0.1}[stage]
-    return draw.uniform(0, longest)
+    return draw.uniform(0, longest_s)
+
+
+def there(path: Path) -> int:
+    """Names in a directory, or whether there is a file."""
+    try:
+        return len(os.listdir(path))
+    except NotADirectoryError:
+        return 1
+    except FileNotFoundError:
+        return 0
 
 
 def killed(place: Path, stage: str, undisturbed: DataSet, seed: int, *more: str) -> None:
@@ -105,12 +114,12 @@ def assert_readers_see_whole_parts(place: Path, undisturbed: DataSet) -> None:
     """Whoever lists the directory reads the rows of whole parts, whatever else lies there."""
     rows = {f["path"]: f["rows"] for f in undisturbed.files}
     table = place / "telemetry_jar_raw"
-    there = [p.relative_to(place).as_posix() for p in table.rglob("*.parquet")]
-    if not there:
+    found = [p.relative_to(place).as_posix() for p in table.rglob("*.parquet")]
+    if not found:
         return
-    (place / there[0]).with_name(".tmp-0123456789abcdef").write_bytes(b"PAR1 cut short")
+    (place / found[0]).with_name(".tmp-0123456789abcdef").write_bytes(b"PAR1 cut short")
     for read in READERS:
-        assert len(read(table)["ts"]) == sum(rows[path] for path in there), read.__name__
+        assert len(read(table)["ts"]) == sum(rows[path] for path in found), read.__name__
 
 
 @pytest.mark.slow
