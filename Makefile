@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTABLE := $(VENV)/.testable
 
-.PHONY: help run test check lint types unit fix bench fidelity test-mutations clean
+.PHONY: help run test check lint types unit fix bench fidelity test-faults test-mutations clean
 
 help:
 	@echo "make run             install, make the guide's test data set, say where it lies"
 	@echo "make test            the tests (at most 15 minutes on 2 cores)"
 	@echo "make check           lint, types and the fast tests"
+	@echo "make test-faults     kills and races in long series (at most 15 minutes)"
 	@echo "make test-mutations  show that the promises' tests fail on broken copies"
 	@echo "make fidelity        hold a year of the fleet against the physics specification (minutes)"
 	@echo "make bench           the benchmarks, by hand (half an hour); see benchmarks/RESULTS.md"
@@ -49,6 +50,9 @@ check: lint types unit
 fix: $(TESTABLE)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+test-faults: $(TESTABLE)
+	$(BIN)/python -m pytest -m faults
 
 test-mutations: $(TESTABLE)
 	$(BIN)/python tests/mutations/run.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,7 +21,8 @@ from fleetgen.spec import Job, PartJob, StringJob
 if TYPE_CHECKING:
     from fleetgen.io.store import Store
 
-Stage = Literal["planned", "slow path", "parts", "reduce", "complete"]
+Stage = Literal["planned", "joined", "extended", "slow path", "parts", "reduce", "complete"]
+"""`joined` and `extended` say what was found; its parts are then the jobs done."""
 
 SMALL_RUN_ROWS = 4_000_000
 """Jar samples below which the start of worker processes takes longer than the run."""
@@ -71,31 +73,84 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     from fleetgen.io.store import open_store
 
     store = open_store(url)
-    plan = make_plan(config, store.url)
+    there = _look(config, store)
+    plan = make_plan(config, store.url, there.extents)
+    _refuse_unknown_parts(plan, there.done)
+    todo = plan.missing(there.done)
+    whole = there.closed and not todo
     settings = _settings(config, plan)
     workers = settings.workers or 1
     cost = estimate(plan, workers)
     now = Progress("planned", plan, cost, workers, settings.executor, cautions=config.cautions())
     notify(now)
-    if not store.exists(manifest.RUN):
+    if not whole:
         store.preflight()
-        _refuse_what_has_no_room(store.free_bytes(), cost.bytes, url)
+        share = sum(map(rows_of, todo)) / sum(map(rows_of, plan.parts))
+        _refuse_what_has_no_room(store.free_bytes(), round(share * cost.bytes), url)
     if settings.executor != "scheduler":
         _refuse_what_has_no_memory(cost)
     manifest.claim(store, config.identity(), plan.run.plan_digest, plan.names)
-    from fleetgen import reduce  # what a reduce needs is not needed to refuse a run
+    grown = manifest.extend(store, plan.extents)
+    if there.known:
+        stage: Stage = "extended" if grown and len(plan.extents) > 1 else "joined"
+        notify(replace(now, stage=stage, jobs=len(plan.parts), jobs_done=len(there.done)))
+    if there.marked and not whole:
+        manifest.reopen(store)
+    if todo:
+        now = _run_parts(plan, todo, settings, now, notify)
+    if not whole:
+        now = _close(config, plan, cost, store, now, notify)
+    from fleetgen import reduce
 
-    if not _complete(store):
-        todo = plan.missing(reduce.done_parts(plan, store))
-        if todo:
-            now = _run_parts(plan, todo, settings, now, notify)
-    if not _complete(store):  # nor has another run of the same plan ended meanwhile
-        now = replace(now, stage="reduce")
-        notify(now)
-        reduce.reduce(config, plan, cost, store)
     reduce.clean(store)
     now = replace(now, stage="complete")
     notify(now)
+    return now
+
+
+@dataclass(frozen=True)
+class _There:
+    """What lies at an output: a plan, the mark of completeness, which holds, and whole parts."""
+
+    known: bool = False
+    marked: bool = False
+    closed: bool = False
+    done: frozenset[str] = frozenset()
+    extents: tuple[int, ...] = ()
+
+
+def _look(config: RunConfig, store: Store) -> _There:
+    """See what lies at the output, and refuse what this run cannot go on with; writes nothing."""
+    from fleetgen.io import manifest
+
+    if not store.exists(manifest.RUN):
+        return _There()
+    manifest.check_identity(store, config.identity(), config.digest())
+    # In this order, so that no more is seen as done than is, should another run be at work.
+    marked = store.exists(manifest.SUCCESS)
+    closed = marked and manifest.is_closed(store, config.digest(), config.run.duration_s)
+    done = frozenset(manifest.receipts_done(store))
+    return _There(True, marked, closed, done, manifest.next_extents(store, config.run.duration_s))
+
+
+def _close(
+    config: RunConfig, plan: Plan, cost: Estimate, store: Store, now: Progress, notify: Notify
+) -> Progress:
+    """Make what closes with the run, unless another run of the same plan has done so."""
+    from fleetgen import reduce
+    from fleetgen.io import manifest
+
+    if manifest.is_closed(store, plan.run.plan_digest, plan.run.grid.duration_s):
+        return now
+    manifest.check_extents(store, plan.extents)
+    now = replace(now, stage="reduce")
+    notify(now)
+    reduce.reduce(config, plan, cost, store)
+    try:
+        manifest.check_extents(store, plan.extents)
+    except StorageError:  # what was written may be over what the longer run has closed
+        manifest.reopen(store)
+        raise
     return now
 
 
@@ -106,12 +161,6 @@ def safe_parts(now: Progress) -> int:
 
     done = manifest.receipts_done(open_store(now.plan.run.output_url))
     return len(done & {job.key for job in now.plan.parts})
-
-
-def _complete(store: Store) -> bool:
-    from fleetgen.io import manifest
-
-    return store.exists(manifest.SUCCESS) and store.exists(manifest.MANIFEST)
 
 
 def _settings(config: RunConfig, plan: Plan) -> ExecutionSettings:
@@ -156,7 +205,8 @@ def _run_parts(
     systems = {job.system.system_id for job in todo if isinstance(job, StringJob)}
     slow = [job for job in plan.slow_paths if job.system.system_id in systems]
     total = sum(rows_of(job) for job in todo)
-    run_id = plan.run.plan_digest[:12]
+    made = f"{plan.run.plan_digest} {plan.run.output_url} {plan.extents}"
+    run_id = hashlib.sha256(made.encode()).hexdigest()[:12]
     with open_engine(settings, run_id, preload=["fleetgen.warmed"]) as engine:
         now = replace(now, workers=engine.workers, dashboard_url=engine.dashboard_url)
         stages: tuple[tuple[Stage, Sequence[Job]], ...] = (("slow path", slow), ("parts", todo))
@@ -172,6 +222,16 @@ def _run_parts(
                 )
                 notify(now)
     return now
+
+
+def _refuse_unknown_parts(plan: Plan, done: frozenset[str]) -> None:
+    """Refuse to go on where readers would find parts that the plan does not have."""
+    if unknown := sorted(done - {job.key for job in plan.parts}):
+        raise StorageError(
+            f"{plan.run.output_url!r} holds {len(unknown):,} receipts of parts that this plan does "
+            f"not have, the first of {unknown[0]!a}. Give the --duration-days that it had, or "
+            "choose another --output-dir."
+        )
 
 
 def _refuse_what_has_no_room(free_bytes: int | None, needed_bytes: int, place: str) -> None:

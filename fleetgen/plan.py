@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from datetime import date
 
@@ -45,9 +45,14 @@ ROWS_PER_SECOND = 22_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """A run's jobs in the order in which they are started."""
+    """A run's jobs in the order in which they are started.
+
+    `extents` are the durations [s] that the data set has had, ascending, with that of this run.
+    Blocks end where an extent does, so that the parts of a shorter run are parts of the longer.
+    """
 
     run: Run
+    extents: tuple[int, ...]
     fleet: Fleet
     selected: dict[str, tuple[str, ...]]
     slow_paths: tuple[SlowPathJob, ...]
@@ -66,7 +71,7 @@ class Plan:
             yield from (table.name, f"{table.name}.csv", f"{table.name}.csv.gz")
         yield from (STATES_FILE, REPORT_FILE)
 
-    def missing(self, receipts: set[str]) -> list[PartJob]:
+    def missing(self, receipts: Set[str]) -> list[PartJob]:
         """Parts without a receipt."""
         return [job for job in self.parts if job.key not in receipts]
 
@@ -82,15 +87,18 @@ class Estimate:
     seconds: float
 
 
-def blocks(grid: TimeGrid, jars: int, most_days: int | None) -> Iterator[Block]:
-    """Blocks of local days of a run, each within a month and small enough for one part."""
+def blocks(
+    grid: TimeGrid, jars: int, most_days: int | None, extents: Iterable[int] = ()
+) -> Iterator[Block]:
+    """Blocks of local days of a run, each in a month and an extent, small enough for one part."""
+    cuts = {grid.end_day, *(grid.first_day + -(-s // SECONDS_PER_DAY) for s in extents)}
     per_day = jars * -(-SECONDS_PER_DAY // grid.interval_s)
     longest = max(1, min(ROWS_PER_PART // per_day, most_days or 31))
     first = grid.first_day
     while first < grid.end_day:
         day = day_date(first)
         month = day_number(date(day.year + day.month // 12, day.month % 12 + 1, 1))
-        end = min(first + longest, month, grid.end_day)
+        end = min(first + longest, month, *(day for day in cuts if day > first))
         yield Block(first, end)
         first = end
 
@@ -106,11 +114,11 @@ def rows_of(job: PartJob) -> int:
     return 2 * samples * (len(job.jar_ids) + 1) + hours * len(job.jar_ids)
 
 
-def make_plan(config: RunConfig, output_url: str) -> Plan:
+def make_plan(config: RunConfig, output_url: str, extents: tuple[int, ...] = ()) -> Plan:
     """The jobs of `config`, writing to `output_url`.
 
-    A system is walked when one of its jars is selected; string, room and slow path jobs follow in
-    order of configuration.
+    `extents` are those of `Plan`; without any, the run is all there is. A system is walked when one
+    of its jars is selected; string, room and slow path jobs follow in order of configuration.
     """
     fleet, grid = config.to_fleet(), config.grid()
     selected = config.selected(fleet)
@@ -123,6 +131,7 @@ def make_plan(config: RunConfig, output_url: str) -> Plan:
         plan_digest=config.digest(),
         scenario=config.to_scenario(),
     )
+    extents, most_days = extents or (grid.duration_s,), config.execution.block_days
     slow, strings, rooms = [], [], []
     for site in fleet.sites:
         wanted_here = False
@@ -137,14 +146,14 @@ def make_plan(config: RunConfig, output_url: str) -> Plan:
                 if jar_ids:
                     strings += [
                         StringJob(run, site.location, system, site.sensor_id, index, jar_ids, block)
-                        for block in blocks(grid, jars, config.execution.block_days)
+                        for block in blocks(grid, jars, most_days, extents)
                     ]
         if wanted_here:
             rooms += [
                 RoomJob(run, site.location, site.sensor_id, block)
-                for block in blocks(grid, 24, config.execution.block_days)
+                for block in blocks(grid, 24, most_days, extents)
             ]
-    return Plan(run, fleet, selected, tuple(slow), tuple(strings), tuple(rooms))
+    return Plan(run, extents, fleet, selected, tuple(slow), tuple(strings), tuple(rooms))
 
 
 def estimate(plan: Plan, workers: int) -> Estimate:

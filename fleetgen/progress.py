@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from fleetgen.pipeline import Notify, Progress
+from fleetgen.units import SECONDS_PER_DAY
 
 PLAIN_EVERY_S = 10.0
+FOUND = ("joined", "extended")
 
 
 def reporter(style: str, stream: TextIO = sys.stderr) -> tuple[Notify, Callable[[], None]]:
@@ -38,6 +40,16 @@ def planned(now: Progress) -> str:
         f"worker{'s' if now.workers != 1 else ''} ({now.executor})"
     )
     return "\n".join([made, *(f"caution: {line}" for line in now.cautions)])
+
+
+def found(now: Progress) -> str:
+    """Say what lay at the output when a run was given to it."""
+    if now.stage == "extended":
+        days = now.plan.extents[-2] / SECONDS_PER_DAY
+        head = f"extends a data set of this plan from {days:g} day{'s' if days != 1 else ''}"
+    else:
+        head = "joins a data set of this plan"
+    return f"{head}: {now.jobs_done:,} of {now.jobs:,} parts are whole"
 
 
 def _bytes(count: float) -> str:
@@ -85,6 +97,9 @@ class _Plain:
         elapsed = time.monotonic() - self.started_s
         if now.stage == "planned":
             self._say(planned(now))
+        elif now.stage in FOUND:
+            self._say(found(now))
+            return
         elif now.stage == "complete":
             self._say(f"complete after {_time(elapsed)}")
         elif now.stage != self.stage or elapsed - self.told_s >= PLAIN_EVERY_S:
@@ -150,6 +165,9 @@ def _bar() -> tuple[Notify, Callable[[], None]]:
         if now.stage == "planned":
             console.print(planned(now), highlight=False)
             bar.start()
+            return
+        if now.stage in FOUND:
+            console.print(found(now), highlight=False)
             return
         if now.dashboard_url and now.stage == "slow path" and now.jobs_done == 0:
             console.print(f"dashboard {now.dashboard_url}", highlight=False)

@@ -7,14 +7,17 @@ depends on how the parts came about. All of it can be made again: the manifest c
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import platform
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from fleetgen import __version__, fleet
 from fleetgen.config import RunConfig
-from fleetgen.io import manifest, tables
+from fleetgen.errors import StorageError
+from fleetgen.io import dataset, manifest, tables
 from fleetgen.io.store import Store
 from fleetgen.plan import Estimate, Plan
 from fleetgen.report import page
@@ -52,6 +55,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         "schema_version": SCHEMA_VERSION,
         "plan_digest": plan.run.plan_digest,
         "seed": plan.run.seed,
+        "duration_seconds": plan.run.grid.duration_s,
         "injections": config.injections(),
         "rows": dict(sorted(summary.rows.items())),
     }
@@ -64,27 +68,12 @@ def clean(store: Store) -> None:
     store.delete([*store.keys(MEMBERS), *store.keys(CHECKPOINTS)])
 
 
-def done_parts(plan: Plan, store: Store) -> set[str]:
-    """Jobs that have a receipt, and all else that the reduce will need of them."""
-    done = manifest.receipts_done(store)
-    if plan.run.format == "none":
-        return done
-    present = set(store.keys(MEMBERS))
-    return {
-        job
-        for job in done
-        if member_key(job) in present or not has_member(manifest.read_receipt(store, job))
-    }
-
-
-def has_member(receipt: Receipt) -> bool:
-    """Whether the part has rows of the single feature file."""
-    return any(entry.table == FEATURE_STORE.name for entry in receipt.files)
-
-
 def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
+    """Receipts in the order of the plan; states are those at its end, not at an earlier one."""
     for job in plan.parts:
-        yield manifest.read_receipt(store, job.key)
+        receipt = manifest.read_receipt(store, job.key, plan.run.plan_digest)
+        at_end = job.block.end_day == plan.run.grid.end_day
+        yield receipt if at_end else replace(receipt, states={})
 
 
 def _chain(parts: Iterable[FileEntry], closing: Iterable[FileEntry]) -> Iterator[FileEntry]:
@@ -137,10 +126,29 @@ def _feature_file(plan: Plan, store: Store, rows: int) -> FileEntry:
     def pieces() -> Iterator[bytes]:
         yield tables.csv_gz_member(FEATURE_STORE, [], plan.run.grid.utc_offset_s, True)
         for receipt in _receipts(plan, store):
-            if has_member(receipt):
-                yield from store.get_stream(member_key(receipt.job))
+            for entry in receipt.files:
+                if entry.table == FEATURE_STORE.name:
+                    yield _member(plan, store, receipt.job, entry)
 
     return _put(store, FEATURE_STORE.name, f"{FEATURE_STORE.name}.csv.gz", rows, pieces())
+
+
+def _member(plan: Plan, store: Store, job: str, entry: FileEntry) -> bytes:
+    """A part's piece of the feature file: as the part left it, or made again from its own file.
+
+    Pieces are gone once a data set is complete, and may go while another run completes it.
+    """
+    with suppress(StorageError):
+        return store.get(member_key(job))
+    data = store.get(entry.path)
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise StorageError(
+            f"{store.url}/{entry.path} is not the file of its receipt: {len(data):,} bytes instead "
+            f"of {entry.bytes:,}, or others. Delete {manifest.receipt_key(job)}, then run the same "
+            "command again: this part alone is made anew."
+        )
+    groups = dataset.iter_groups(FEATURE_STORE, io.BytesIO(data))
+    return tables.csv_gz_member(FEATURE_STORE, groups, plan.run.grid.utc_offset_s, False)
 
 
 def _states(plan: Plan, store: Store, batteries: int) -> FileEntry:

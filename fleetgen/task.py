@@ -138,7 +138,13 @@ class Part:
             name: {"rows": s.rows, "total": s.total, "low": s.low, "high": s.high}
             for name, s in sorted(self.tally.sketches.items())
         }
-        receipt = Receipt(self.job.key, tuple(entries), statistics, self.receipt_states)
+        receipt = Receipt(
+            job=self.job.key,
+            files=tuple(entries),
+            statistics=statistics,
+            states=self.receipt_states,
+            plan=self.job.run.plan_digest,
+        )
         manifest.write_receipt(store, receipt)
         rows, size = sum(self._rows.values()), sum(entry.bytes for entry in entries)
         return Done(self.job.key, rows, size)

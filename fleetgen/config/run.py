@@ -97,13 +97,13 @@ class RunConfig(Table):
     def identity(self) -> dict[str, Any]:
         """Gather all that changes values or layout, as JSON has it; equal plans have equal ones.
 
-        The selection stands there as what it comes to, so that two ways to say the same are equal.
+        The duration is not of it: a longer run adds to a shorter one (`plan.Plan.extents`). The
+        selection stands there as what it comes to, so that two ways to say the same are equal.
         """
         selection = selected_jars(self.select, self.fleet)
         return {
             "run": {
                 "start_date": self.run.start_date.isoformat(),
-                "duration_seconds": self.run.duration_s,
                 "sampling_seconds": self.run.sampling_seconds,
                 "seed": self.run.seed,
             },

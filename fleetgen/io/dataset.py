@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
 from fleetgen.schema import Column, Table
-from fleetgen.spec import NULL
+from fleetgen.spec import NULL, Chunk, Codes, Plain, RowGroup
 
 Source = Any
 """A path, or a file open for reading bytes."""
@@ -66,6 +66,24 @@ def iter_counts(
         for index in range(file.num_row_groups):
             values = file.read_row_group(index, columns=names)
             yield {name: _counts(table.column(name), values[name]) for name in names}
+
+
+def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
+    """Read a Parquet file of `table` as row groups of counts, one in memory at a time."""
+    texts = [column.name for column in table.columns if column.kind in TEXT_KINDS]
+    with pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file:
+        for index in range(file.num_row_groups):
+            values = file.read_row_group(index, columns=list(table.names))
+            yield {column.name: _chunk(column, values[column.name]) for column in table.columns}
+
+
+def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:
+    if column.kind not in TEXT_KINDS:
+        return Plain(_counts(column, values))
+    coded = values.combine_chunks().dictionary_encode()
+    levels = coded.dictionary.to_pylist()
+    codes = coded.indices.fill_null(len(levels)).to_numpy().astype(np.uint16)
+    return Codes(codes, (*levels, None))
 
 
 def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:

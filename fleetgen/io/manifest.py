@@ -1,7 +1,8 @@
 """The control files of a data set: whose it is, which parts are whole, what belongs to it.
 
-`_fleetgen/run.json` is the identity, written first; a receipt per part is written after the part's
-files and is its commit; the manifest names every file and comes last, before the marker `_SUCCESS`.
+`_fleetgen/run.json` is the identity, written first; then a numbered extent, which says how long the
+data set is to be; a receipt per part is written after the part's files and is its commit; the
+manifest names every file and comes last, before the marker `_SUCCESS`.
 Readers of Parquet skip names that begin with `_`. All of them are canonical JSON: sorted keys,
 ASCII, a line end; the manifest has one file entry a line.
 """
@@ -13,25 +14,30 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from fleetgen.errors import StorageError
 from fleetgen.io.store import Store, is_key
 from fleetgen.spec import FileEntry, Receipt
+from fleetgen.units import SECONDS_PER_DAY
 
 FORMAT = 1
 """Version of the control files; raised when an older fleetgen could not read them."""
 
 RUN = "_fleetgen/run.json"
+EXTENTS = "_fleetgen/extents"
 RECEIPTS = "_fleetgen/receipts"
 MANIFEST = "_fleetgen/manifest.json"
 SUCCESS = "_SUCCESS"
 
 _REMEDY = {
     "run": "Choose another --output-dir, or remove this one.",
+    "extent": "Delete this file, then run the command of the longest duration again.",
     "receipt": "Delete this file, then run the same command again: its part alone is made anew.",
     "manifest": "Delete this file and _SUCCESS, then run the same command again.",
 }
+_EXTENT = re.compile(rf"{EXTENTS}/([0-9]{{4}})\.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN_DIFFERENCES = 20
 _SHOWN_CHARACTERS = 80
@@ -45,6 +51,13 @@ class RunRecord:
 
     digest: str
     identity: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How long a data set is to be, after how long it was, all in seconds."""
+
+    durations_seconds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,11 @@ def claim(
         Another plan lives there, or parts without an identity or strangers do.
     """
     # Looked for first: what is older than the identity must have lost its own.
-    strays = [*store.keys(RECEIPTS), *filter(store.exists, (MANIFEST, SUCCESS))]
+    strays = [
+        *store.keys(RECEIPTS),
+        *store.keys(EXTENTS),
+        *filter(store.exists, (MANIFEST, SUCCESS)),
+    ]
     if not store.exists(RUN):
         if strays:
             raise StorageError(
@@ -98,9 +115,15 @@ def claim(
         record = _document("run", digest=digest, identity=dict(identity))
         if store.put_if_absent(RUN, canonical_json(record)):
             return "created"
+    check_identity(store, identity, digest)
+    return "joined"
+
+
+def check_identity(store: Store, identity: Mapping[str, Any], digest: str) -> None:
+    """Refuse a data set of another plan with what differs."""
     there = read_run(store)
     if there.digest == digest:
-        return "joined"
+        return
     lines = differences(there.identity, identity)
     if len(lines) > _SHOWN_DIFFERENCES:
         lines[_SHOWN_DIFFERENCES:] = [f"and {len(lines) - _SHOWN_DIFFERENCES} more"]
@@ -131,6 +154,85 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     ]
 
 
+# --- extents --------------------------------------------------------------------------------------
+
+
+def read_extents(store: Store) -> tuple[int, ...]:
+    """Durations [s] that the data set was given, ascending; none before the first."""
+    numbers = [int(m[1]) for m in map(_EXTENT.fullmatch, store.keys(EXTENTS)) if m]
+    if not numbers:
+        return ()
+    key = _extent_key(max(numbers))
+    found = _load(store, key, "extent", Extent).durations_seconds
+    if len(found) != max(numbers) + 1 or found[0] < 1 or any(a >= b for a, b in pairwise(found)):
+        _refuse(store, key, "extent", f"the durations {_brief(list(found))} are not its")
+    return found
+
+
+def next_extents(store: Store, duration_s: int) -> tuple[int, ...]:
+    """Extents of the data set with a run of this duration; nothing is written.
+
+    Raises
+    ------
+    StorageError
+        The data set is longer, or ends within a day, the parts of which would change.
+    """
+    there = read_extents(store)
+    if not there or duration_s == there[-1]:
+        return there or (duration_s,)
+    if duration_s < there[-1]:
+        why = "no part is taken away"
+    elif there[-1] % SECONDS_PER_DAY:
+        why = "only whole days can be extended, for the parts of the last day would change"
+    else:
+        return (*there, duration_s)
+    raise StorageError(
+        f"{store.url!r} holds {_length(there[-1])} of this plan, not {_length(duration_s)}: {why}. "
+        f"Give --duration-days {_days(there[-1])}, or choose another --output-dir."
+    )
+
+
+def extend(store: Store, extents: tuple[int, ...]) -> bool:
+    """Give the data set the last of `extents`; False when it has it already.
+
+    Raises
+    ------
+    StorageError
+        Another run was quicker to give it another.
+    """
+    document = _document("extent", durations_seconds=extents)
+    if read_extents(store) == extents[:-1] and store.put_if_absent(
+        _extent_key(len(extents) - 1), canonical_json(document)
+    ):
+        return True
+    check_extents(store, extents)
+    return False
+
+
+def check_extents(store: Store, extents: tuple[int, ...]) -> None:
+    """Refuse to go on when another run has given the data set another length meanwhile."""
+    there = read_extents(store)
+    if there != extents:
+        length = _length(there[-1]) if there else "no length"
+        raise StorageError(
+            f"{store.url!r} was given {length} by another run, while this one makes "
+            f"{_length(extents[-1])}. Whole parts are kept; wait for the other run, then repeat "
+            "the command of the longer duration."
+        )
+
+
+def _extent_key(number: int) -> str:
+    return f"{EXTENTS}/{number:04d}.json"
+
+
+def _days(duration_s: int) -> str:
+    return f"{duration_s / SECONDS_PER_DAY:.10g}"
+
+
+def _length(duration_s: int) -> str:
+    return f"{_days(duration_s)} day{'s' if duration_s != SECONDS_PER_DAY else ''}"
+
+
 # --- parts ----------------------------------------------------------------------------------------
 
 
@@ -139,12 +241,14 @@ def write_receipt(store: Store, receipt: Receipt) -> None:
     store.put(receipt_key(receipt.job), canonical_json(_document("receipt", **asdict(receipt))))
 
 
-def read_receipt(store: Store, job: str) -> Receipt:
-    """Receipt of a job."""
+def read_receipt(store: Store, job: str, plan: str | None = None) -> Receipt:
+    """Receipt of a job, and of this plan if one is given by its digest."""
     key = receipt_key(job)
     receipt = _load(store, key, "receipt", Receipt)
     if receipt.job != job:
         _refuse(store, key, "receipt", f"it is the receipt of {_brief(receipt.job)}")
+    if plan is not None and receipt.plan != plan:
+        _refuse(store, key, "receipt", f"it is of another plan, {_brief(receipt.plan)}")
     return receipt
 
 
@@ -166,6 +270,21 @@ def write_manifest(store: Store, header: Mapping[str, Any], files: Iterable[File
 def read_manifest(store: Store) -> Manifest:
     """Manifest of a closed data set."""
     return _load(store, MANIFEST, "manifest", Manifest)
+
+
+def is_closed(store: Store, plan: str, duration_s: int) -> bool:
+    """Whether the data set is complete, at this duration."""
+    if not (store.exists(SUCCESS) and store.exists(MANIFEST)):
+        return False
+    header = read_manifest(store).header
+    if header.get("plan_digest") != plan:
+        _refuse(store, MANIFEST, "manifest", "it is of another plan")
+    return header.get("duration_seconds") == duration_s
+
+
+def reopen(store: Store) -> None:
+    """Take the mark of completeness away, before anything that it stands for changes."""
+    store.delete([SUCCESS])
 
 
 def _manifest_pieces(document: dict[str, Any], files: Iterable[FileEntry]) -> Iterator[bytes]:

@@ -102,7 +102,8 @@ def dry(job: Job) -> Done:
         for jar in getattr(job, "jar_ids", ())
         if job.block.end_day == job.run.grid.end_day
     }
-    manifest.write_receipt(store, Receipt(job.key, tuple(entries), statistics, states))
+    receipt = Receipt(job.key, tuple(entries), statistics, states, job.run.plan_digest)
+    manifest.write_receipt(store, receipt)
     return Done(job.key, 1, 1)
 
 

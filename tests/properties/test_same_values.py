@@ -102,6 +102,7 @@ def by_hand(path: Path, order: Callable[[Sequence[Job]], Sequence[Job]]) -> Data
     store = open_store(str(path))
     plan = make_plan(config, store.url)
     manifest.claim(store, config.identity(), plan.run.plan_digest)
+    manifest.extend(store, plan.extents)
     for job in order([*plan.slow_paths, *plan.parts]):
         run_job(job)
     reduce(config, plan, estimate(plan, 1), store)

@@ -1382,7 +1382,6 @@ def test_identity_is_json_and_differs_in_what_changes_values_or_layout():
     }
     assert config.load(flags=same).digest() == config.load().digest()
     for flag, value in {
-        "--duration-days": 8,
         "--sampling-seconds": 60,
         "--seed": 43,
         "--start-date": "2025-01-02",
@@ -1394,6 +1393,12 @@ def test_identity_is_json_and_differs_in_what_changes_values_or_layout():
         "--block-days": 3,
     }.items():
         assert config.load(flags={flag: value}).digest() != config.load().digest(), flag
+
+
+def test_a_longer_run_is_of_the_same_plan() -> None:
+    longer = config.load(flags={"--duration-days": 8})
+    assert longer.identity() == config.load().identity()
+    assert longer.digest() == config.load().digest()
 
 
 # --- fuzz: a configuration or a ConfigError, never another error ----------------------------------

@@ -36,7 +36,9 @@ RECEIPT = Receipt(
     files=(ENTRY, replace(ENTRY, table="feature_store", path="feature_store/part-1.parquet")),
     statistics={"telemetry_jar_raw.voltage_v": {"count": 6912, "sum": -3, "min": -(2**40)}},
     states={"DC-CNX-01-UPS-01-S1-J01": {"soh_pct": 98.5, "failed": False, "failure_date": None}},
+    plan="d1",
 )
+DAY_S = 86_400
 
 
 @pytest.fixture
@@ -118,13 +120,133 @@ def test_one_of_two_plans_wins_a_race(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "left", ["_SUCCESS", "_fleetgen/manifest.json", "_fleetgen/receipts/part-1.json"]
+    "left",
+    [
+        "_SUCCESS",
+        "_fleetgen/manifest.json",
+        "_fleetgen/receipts/part-1.json",
+        "_fleetgen/extents/0000.json",
+    ],
 )
 def test_parts_that_lost_their_identity_are_not_adopted(store: Store, left: str) -> None:
     store.put(left, b"{}")
     with pytest.raises(StorageError, match=r"but no _fleetgen/run\.json"):
         manifest.claim(store, IDENTITY, "d1")
     assert store.keys() == [left]
+
+
+# --- extents --------------------------------------------------------------------------------------
+
+
+def lengthened(store: Store, *days: float) -> tuple[int, ...]:
+    """Give a data set these durations, one run after the other."""
+    extents: tuple[int, ...] = ()
+    for each in days:
+        extents = manifest.next_extents(store, round(each * DAY_S))
+        manifest.extend(store, extents)
+    return extents
+
+
+def test_extents_are_numbered_and_none_is_written_twice(store: Store) -> None:
+    assert manifest.read_extents(store) == ()
+    assert lengthened(store, 3, 4, 4, 6) == (3 * DAY_S, 4 * DAY_S, 6 * DAY_S)
+    assert manifest.read_extents(store) == (3 * DAY_S, 4 * DAY_S, 6 * DAY_S)
+    assert store.keys() == [f"_fleetgen/extents/000{n}.json" for n in range(3)]
+    assert store.get("_fleetgen/extents/0001.json") == (
+        b'{"durations_seconds":[259200,345600],"format":1,"kind":"extent"}\n'
+    )
+
+
+def test_extending_says_whether_it_did(store: Store) -> None:
+    assert manifest.extend(store, (3 * DAY_S,)) is True
+    assert manifest.extend(store, (3 * DAY_S,)) is False
+    assert manifest.next_extents(store, 3 * DAY_S) == (3 * DAY_S,)
+    assert manifest.next_extents(store, 4 * DAY_S + 1) == (3 * DAY_S, 4 * DAY_S + 1)
+    assert manifest.read_extents(store) == (3 * DAY_S,)
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "reason"),
+    [
+        (3, 2, "holds 3 days of this plan, not 2 days: no part is taken away"),
+        (3, 2.5, "holds 3 days of this plan, not 2.5 days"),
+        (1, 1 / DAY_S, "holds 1 day of this plan, not"),
+        (2.5, 3, "holds 2.5 days of this plan, not 3 days: only whole days can be"),
+    ],
+)
+def test_what_cannot_be_extended_is_refused(
+    store: Store, there: float, asked: float, reason: str
+) -> None:
+    lengthened(store, there)
+    before = store.keys()
+    with pytest.raises(StorageError) as caught:
+        manifest.next_extents(store, round(asked * DAY_S))
+    assert reason in str(caught.value)
+    assert f"Give --duration-days {there:g}, or choose another --output-dir" in str(caught.value)
+    assert store.keys() == before
+
+
+@pytest.mark.parametrize("before", [(), (DAY_S,)])
+def test_one_of_two_durations_wins_a_race(store: Store, before: tuple[int, ...]) -> None:
+    lengthened(store, *(each / DAY_S for each in before))
+    outcomes: dict[int, str] = {}
+    start = threading.Barrier(4)
+
+    def extend(index: int, days: int) -> None:
+        extents = manifest.next_extents(store, days * DAY_S)
+        start.wait()
+        try:
+            outcomes[index] = f"{days} {manifest.extend(store, extents)}"
+        except StorageError as error:
+            outcomes[index] = str(error)
+
+    threads = [threading.Thread(target=extend, args=pair) for pair in enumerate((3, 3, 6, 6))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    days = manifest.read_extents(store)[-1] // DAY_S
+    kept = [text for text in outcomes.values() if len(text) < 10]
+    assert sorted(kept) == [f"{days} False", f"{days} True"]
+    for text in outcomes.values():
+        if text not in kept:
+            assert f"was given {days} days by another run, while this one makes {9 - days}" in text
+
+
+@pytest.mark.parametrize(
+    ("durations", "reason"),
+    [
+        ([], "the durations [] are not its"),
+        ([0], "the durations [0] are not its"),
+        ([-DAY_S], "are not its"),
+        ([DAY_S, 2 * DAY_S], "are not its"),
+        ([DAY_S / 2], "durations_seconds[0] = 43200.0 is of the wrong type"),
+        ({}, "durations_seconds = {} is of the wrong type"),
+        (None, "is of the wrong type"),
+    ],
+)
+def test_a_damaged_extent_is_refused(store: Store, durations: object, reason: str) -> None:
+    document = {"format": 1, "kind": "extent", "durations_seconds": durations}
+    store.put("_fleetgen/extents/0000.json", json.dumps(document).encode())
+    with pytest.raises(StorageError) as caught:
+        manifest.read_extents(store)
+    assert f"{store.url}/_fleetgen/extents/0000.json cannot be used: " in str(caught.value)
+    assert reason in str(caught.value)
+    assert "Delete this file, then run the command of the longest" in str(caught.value)
+
+
+def test_extents_that_do_not_rise_or_count_are_refused(store: Store) -> None:
+    lengthened(store, 3, 4)
+    document = {"format": 1, "kind": "extent", "durations_seconds": [4, 3]}
+    store.put("_fleetgen/extents/0001.json", json.dumps(document).encode())
+    with pytest.raises(StorageError, match=r"0001\.json cannot .* \[4,3\] are not its"):
+        manifest.read_extents(store)
+    store.put("_fleetgen/extents/0002.json", store.get("_fleetgen/extents/0000.json"))
+    with pytest.raises(StorageError, match=r"0002\.json cannot .* \[259200\] are not its"):
+        manifest.read_extents(store)
+    store.put("_fleetgen/extents/note.txt", b"a stranger")
+    store.delete(["_fleetgen/extents/0001.json", "_fleetgen/extents/0002.json"])
+    assert manifest.read_extents(store) == (3 * DAY_S,)
 
 
 # --- receipts and manifest ------------------------------------------------------------------------
@@ -135,6 +257,9 @@ def test_a_receipt_comes_back(store: Store) -> None:
     manifest.write_receipt(store, RECEIPT)
     assert manifest.receipts_done(store) == {RECEIPT.job}
     assert manifest.read_receipt(store, RECEIPT.job) == RECEIPT
+    assert manifest.read_receipt(store, RECEIPT.job, "d1") == RECEIPT
+    with pytest.raises(StorageError, match=r'it is of another plan, "d1"\. Delete this file'):
+        manifest.read_receipt(store, RECEIPT.job, "d2")
 
 
 def test_control_files_are_canonical(store: Store) -> None:
@@ -161,6 +286,18 @@ def test_a_manifest_comes_back_and_success_is_last(
     assert manifest.read_manifest(store) == manifest.Manifest(header, files)
     assert store.keys() == ["_SUCCESS", "_fleetgen/manifest.json"]
     assert store.get("_fleetgen/manifest.json").count(b"\n") == (count + 2 if count else 1)
+
+
+def test_closed_is_what_is_marked_and_of_the_duration(store: Store) -> None:
+    assert manifest.is_closed(store, "d1", 5) is False
+    manifest.write_manifest(store, {"plan_digest": "d1", "duration_seconds": 5}, [ENTRY])
+    assert manifest.is_closed(store, "d1", 5) is True
+    assert manifest.is_closed(store, "d1", 6) is False
+    with pytest.raises(StorageError, match=r"manifest\.json cannot be used: it is of another plan"):
+        manifest.is_closed(store, "d2", 5)
+    manifest.reopen(store)
+    assert manifest.is_closed(store, "d1", 5) is False
+    assert store.keys() == ["_fleetgen/manifest.json"]
 
 
 def test_an_interrupted_manifest_is_absent(store: Store) -> None:
@@ -206,7 +343,7 @@ def damaged(store: Store, raw: bytes) -> str:
 
 def changed(**fields: object) -> bytes:
     document = {"format": 1, "kind": "receipt", "job": RECEIPT.job, "files": [], "statistics": {}}
-    return json.dumps({**document, "states": {}, **fields}).encode()
+    return json.dumps({**document, "states": {}, "plan": "d1", **fields}).encode()
 
 
 def with_file(**fields: object) -> bytes:
