@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from fleetgen import __version__, fleet
 from fleetgen.config import RunConfig
-from fleetgen.io import manifest, tables
+from fleetgen.io import csv, manifest
 from fleetgen.io.store import Store
 from fleetgen.plan import Estimate, Plan
 from fleetgen.report import page
@@ -111,7 +111,7 @@ def _dimensions(config: RunConfig, plan: Plan, store: Store) -> Iterator[FileEnt
     groups = fleet.dimension_tables(plan.fleet, plan.selected, run.seed, grid, run.scenario)
     for table, row_groups in groups.items():
         rows = sum(next(iter(group.values())).rows for group in row_groups)
-        data = tables.csv_bytes(table, row_groups, grid.utc_offset_s)
+        data = csv.csv_bytes(table, row_groups, grid.utc_offset_s)
         yield _put(store, table.name, f"{table.name}.csv", rows, [data])
 
 
@@ -122,10 +122,10 @@ def _anomalies(plan: Plan, store: Store) -> FileEntry:
 
     def pieces() -> Iterator[bytes]:
         nonlocal rows
-        yield tables.csv_bytes(ANOMALY, [], offset_s)
+        yield csv.header_line(ANOMALY)
         for group in fleet.anomaly_groups(plan.fleet, plan.selected, plan.run):
             rows += group[ANOMALY.names[0]].rows
-            yield tables.csv_bytes(ANOMALY, [group], offset_s, header=False)
+            yield csv.csv_bytes(ANOMALY, [group], offset_s, header=False)
 
     entry = _put(store, ANOMALY.name, f"{ANOMALY.name}.csv", 0, pieces())
     return replace(entry, rows=rows)
@@ -135,7 +135,7 @@ def _feature_file(plan: Plan, store: Store, rows: int) -> FileEntry:
     """One CSV of all features: the parts' gzip members behind a member with the header."""
 
     def pieces() -> Iterator[bytes]:
-        yield tables.csv_gz_member(FEATURE_STORE, [], plan.run.grid.utc_offset_s, True)
+        yield csv.header_member(FEATURE_STORE)
         for receipt in _receipts(plan, store):
             if has_member(receipt):
                 yield from store.get_stream(member_key(receipt.job))

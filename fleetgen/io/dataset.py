@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
 from fleetgen.schema import Column, Table
-from fleetgen.spec import NULL
+from fleetgen.spec import NULL, Chunk, Codes, Instants, Plain, RowGroup
 
 Source = Any
 """A path, or a file open for reading bytes."""
@@ -83,3 +83,26 @@ def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:
         counts = stored.fill_null(0).to_numpy().astype(np.int64)
     counts[missing] = NULL
     return counts
+
+
+def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
+    """Read a Parquet file of `table` as row groups of counts, one in memory at a time."""
+    texts = [column.name for column in table.columns if column.kind in TEXT_KINDS]
+    with pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file:
+        for index in range(file.num_row_groups):
+            values = file.read_row_group(index, columns=list(table.names))
+            yield {column.name: _chunk(column, values[column.name]) for column in table.columns}
+
+
+def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:
+    if column.kind in TEXT_KINDS:
+        coded = values.combine_chunks().dictionary_encode()
+        levels = coded.dictionary.to_pylist()
+        codes = coded.indices.fill_null(len(levels)).to_numpy().astype(np.uint16)
+        return Codes(codes, (*levels, None) if coded.null_count else (*levels,))
+    counts = _counts(column, values)
+    if column.kind == "instant" and len(counts) > 1:
+        steps = np.diff(counts)
+        if (steps == steps[0]).all():
+            return Instants(int(counts[0]), int(steps[0]), len(counts))
+    return Plain(counts)
