@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from fleetgen import __version__, fleet
+from fleetgen import __version__, export, fleet
 from fleetgen.config import RunConfig
 from fleetgen.io import csv, manifest
 from fleetgen.io.store import Store
-from fleetgen.plan import Estimate, Plan
+from fleetgen.plan import Estimate, Plan, single_files
 from fleetgen.report import page
 from fleetgen.report.summary import Summary
 from fleetgen.schema import (
@@ -25,7 +25,9 @@ from fleetgen.schema import (
     FEATURE_STORE,
     REPORT_FILE,
     SCHEMA_VERSION,
+    SINGLE_FILES,
     STATES_FILE,
+    TABLES,
 )
 from fleetgen.spec import FileEntry, Receipt
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key
@@ -42,6 +44,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
             *_dimensions(config, plan, store),
             _anomalies(plan, store),
             _feature_file(plan, store, summary.rows[FEATURE_STORE.name]),
+            *_single_files(plan, store, summary.rows),
             _states(plan, store, summary.batteries),
             _report(plan, cost, store, summary),
         ]
@@ -52,6 +55,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         "schema_version": SCHEMA_VERSION,
         "plan_digest": plan.run.plan_digest,
         "seed": plan.run.seed,
+        "csv_encoder": csv.encoder(),
         "injections": config.injections(),
         "rows": dict(sorted(summary.rows.items())),
     }
@@ -141,6 +145,20 @@ def _feature_file(plan: Plan, store: Store, rows: int) -> FileEntry:
                 yield from store.get_stream(member_key(receipt.job))
 
     return _put(store, FEATURE_STORE.name, f"{FEATURE_STORE.name}.csv.gz", rows, pieces())
+
+
+def _single_files(plan: Plan, store: Store, rows: Mapping[str, int]) -> Iterator[FileEntry]:
+    """Telemetry as single files as the usage guide has it, where the tables are small enough.
+
+    What a shorter run left is removed where they no longer are.
+    """
+    small = single_files(rows)
+    store.delete(f"{name}.{form}" for name, form in SINGLE_FILES.items() if name not in small)
+    for name, form in small.items():
+        table = TABLES[name]
+        parts = (e for receipt in _receipts(plan, store) for e in receipt.files if e.table == name)
+        pieces = export.single_file(table, store, parts, plan.run.grid.utc_offset_s, form)
+        yield _put(store, name, f"{name}.{form}", rows[name], pieces)
 
 
 def _states(plan: Plan, store: Store, batteries: int) -> FileEntry:
