@@ -426,14 +426,18 @@ def without_header(table: Table, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the text of gzip members, in pieces of at most 1 MiB."""
+    """Yield the text of gzip members, in pieces of at most 1 MiB; ValueError if they are none."""
     unpacker = None
     for piece in pieces:
         rest = piece
         while rest:
             if unpacker is None or unpacker.eof:
                 unpacker = _deflate.decompressobj(_GZIP_WINDOW_BITS)
-            if text := unpacker.decompress(rest, _PIECE_BYTES):
+            try:
+                text = unpacker.decompress(rest, _PIECE_BYTES)
+            except _deflate.error as error:
+                raise ValueError(f"it cannot be unpacked: {error}") from error
+            if text:
                 yield text
             rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
     if unpacker is None or not unpacker.eof:
