@@ -25,6 +25,7 @@ PACKAGES = (
     "distributed",
     "duckdb",
     "polars",
+    "isal",
 )
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 

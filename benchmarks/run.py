@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import against, doubling, overhead, production, readers, scaling, startup
+from benchmarks import against, csv, doubling, overhead, production, readers, scaling, startup
 from benchmarks.bench import Bench
 from benchmarks.record import Record, Result, render, save
 
@@ -30,6 +30,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Result]] = {
     "doubling": doubling.measure,
     "startup": startup.measure,
     "readers": readers.measure,
+    "csv": csv.measure,
 }
 
 

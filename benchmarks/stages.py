@@ -48,7 +48,7 @@ STEPS = {
         "fleetgen.io.parquet.DirectPartWriter.close",
     ),
     "compress (zstd)": ("fleetgen.io.tables.compress",),
-    "feature CSV": ("fleetgen.io.tables.csv_gz_member",),
+    "feature CSV": ("fleetgen.io.csv.csv_gz_member",),
     "SHA-256": ("fleetgen.task.Part.commit",),
     "write and fsync": ("fleetgen.io.store.LocalStore.put_stream",),
     "receipt": ("fleetgen.io.manifest.write_receipt",),

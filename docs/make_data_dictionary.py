@@ -6,12 +6,14 @@
 from pathlib import Path
 
 from fleetgen.io.tables import arrow_type
+from fleetgen.plan import SINGLE_FILE_ROWS
 from fleetgen.schema import (
     DATA_VERSION,
     DIMENSIONS,
     EPISODES,
     MODES,
     SCHEMA_VERSION,
+    SINGLE_FILES,
     TELEMETRY,
     Column,
     Table,
@@ -35,11 +37,19 @@ that they read as local time. Modes are {", ".join(f"`{mode}`" for mode in MODES
 The same words are in the metadata of each Parquet file: `role`, `grain` and `doc` of the table,
 `doc`, `unit` and `resolution` of the column, and `truth` where a column is a label."""
 
-SERIES = """\
+SINGLE = " and ".join(f"`{name}.{form}`" for name, form in SINGLE_FILES.items())
+
+SERIES = f"""\
 ## Series
 
 Parquet, one file per part: `TABLE/location=.../string=.../month=YYYY-MM/part-DAY-DAYS.parquet`
-(without `string=` for a location's sensor). The features are in `feature_store.csv.gz`, too."""
+(without `string=` for a location's sensor). The features are in `feature_store.csv.gz`, too, and
+the tables of jars, up to {SINGLE_FILE_ROWS:,} rows, in {SINGLE}.
+
+In CSV (`--format csv.gz`, `fleetgen export`, all single files) an instant is ISO 8601 in local
+time with its offset, `2025-01-01T00:00:05+07:00`; a number has no digit below its step, and as
+`float32` it is the value of the Parquet file; booleans are `true` and `false`; a null is empty, an
+empty text is `""`."""
 
 ENTITIES = """\
 ## Entities

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from fleetgen import __version__
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         ("--limit-batteries", "N", "write the first N batteries only"),
         ("--locations", "A,B", "write these locations only"),
         ("--strings", "A,B", "write these strings only"),
-        ("--format", "FORMAT", "parquet (default), or none: all but the writing"),
+        ("--format", "FORMAT", "parquet (default), csv.gz, or none: all but the writing"),
         ("--workers", "N", "processes or threads (default: one per core)"),
         (
             "--executor",
@@ -85,15 +85,36 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="how to show progress (default: a bar on a terminal, else lines)",
     )
+    _add_export(verbs)
     return top
+
+
+def _add_export(verbs: Any) -> None:
+    text = "join the parts of a finished data set to one file for each table"
+    single = verbs.add_parser("export", help=text, description=f"{text.capitalize()}.")
+    single.add_argument("url", metavar="URL", help="where the data set lies")
+    single.add_argument(
+        "--single-file",
+        metavar="FORM",
+        choices=("csv.gz", "csv"),
+        required=True,
+        help="csv.gz, or csv: plain text, about 64 bytes a row",
+    )
+    single.add_argument(
+        "--table",
+        metavar="TABLE",
+        action="append",
+        default=[],
+        help="a table; repeatable (default: telemetry_jar_raw and telemetry_jar_calc)",
+    )
+    single.add_argument("--output-dir", metavar="DIR", help="where the files go (default: URL)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     try:
         options = vars(parser().parse_args(arguments))
-        options.pop("verb")
-        return _generate(options)
+        return _VERBS[options.pop("verb")](options)
     except FleetgenError as error:
         print(_told(error), file=sys.stderr)
         return error.exit_code
@@ -149,3 +170,16 @@ def _generate(options: dict[str, Any]) -> int:
     if style != "none" and config.output.format != "none":
         print(f"data set in {config.output.directory}; see DATA_GENERATION_REPORT.md there")
     return 0
+
+
+def _export(options: dict[str, Any]) -> int:
+    from fleetgen.export import export
+
+    wanted = options["single_file"], options["table"], options["output_dir"]
+    for file in export(options["url"], *wanted):
+        place = options["output_dir"] or options["url"]
+        print(f"{file.name} in {place}: {file.rows:,} rows, {file.bytes / 1e6:,.1f} MB")
+    return 0
+
+
+_VERBS: dict[str, Callable[[dict[str, Any]], int]] = {"generate": _generate, "export": _export}

@@ -26,6 +26,7 @@ _KERNEL_SOURCES = (
     "digest.py",
     "model/*.py",
     "derive/*.py",
+    "io/csv.py",
 )
 """Modules that hold kernels, and those whose constants they take."""
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import date
 
 from fleetgen.config import RunConfig
-from fleetgen.schema import REPORT_FILE, STATES_FILE, TABLES, TELEMETRY
+from fleetgen.schema import (
+    REPORT_FILE,
+    SINGLE_FILES,
+    STATES_FILE,
+    TABLES,
+    TELEMETRY,
+    SingleForm,
+)
 from fleetgen.spec import (
     Block,
     Fleet,
@@ -20,18 +27,34 @@ from fleetgen.spec import (
 )
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date, day_number
 
-ROWS_PER_PART = 13_500_000
-"""Most jar samples in one part: a month of 24 jars at 5 s, about 9 MB of Parquet."""
+ROWS_PER_PART = {"parquet": 13_500_000, "csv.gz": 4_600_000}
+"""Most jar samples in one part: of 24 jars at 5 s a month in 12 MB of Parquet, 11 days in 38 MB of
+CSV.gz, both tables of jars together."""
 
 BYTES_PER_ROW = {
-    "telemetry_jar_raw": 1.0,
-    "telemetry_jar_calc": 0.011,
-    "telemetry_string_raw": 2.8,
-    "telemetry_string_calc": 1.3,
-    "telemetry_env": 3.6,
-    "feature_store": 41.0,
+    "parquet": {
+        "telemetry_jar_raw": 1.0,
+        "telemetry_jar_calc": 0.011,
+        "telemetry_string_raw": 2.8,
+        "telemetry_string_calc": 1.3,
+        "telemetry_env": 3.6,
+        "feature_store": 41.0,
+    },
+    "csv.gz": {
+        "telemetry_jar_raw": 5.4,
+        "telemetry_jar_calc": 2.8,
+        "telemetry_string_raw": 11.0,
+        "telemetry_string_calc": 5.6,
+        "telemetry_env": 9.0,
+        "feature_store": 54.0,
+    },
 }
 """Measured on the production run; the feature store counts its CSV copy, too."""
+
+SINGLE_FILE_ROWS = 20_000_000
+"""Most rows of a table of which a run makes a single file, too."""
+
+SINGLE_BYTES_PER_ROW: dict[SingleForm, float] = {"csv.gz": 5.4, "csv": 64.0}
 
 WORKER_BYTES = 260_000_000
 """What a worker process holds at most: its share of the libraries, and one part."""
@@ -88,12 +111,16 @@ class Estimate:
 
 
 def blocks(
-    grid: TimeGrid, jars: int, most_days: int | None, extents: Iterable[int] = ()
+    grid: TimeGrid,
+    jars: int,
+    most_days: int | None,
+    rows: int = ROWS_PER_PART["parquet"],
+    extents: Iterable[int] = (),
 ) -> Iterator[Block]:
-    """Blocks of local days of a run, each in a month and an extent, small enough for one part."""
+    """Blocks of local days of a run, each in a month and an extent, of at most `rows` samples."""
     cuts = {grid.end_day, *(grid.first_day + -(-s // SECONDS_PER_DAY) for s in extents)}
     per_day = jars * -(-SECONDS_PER_DAY // grid.interval_s)
-    longest = max(1, min(ROWS_PER_PART // per_day, most_days or 31))
+    longest = max(1, min(rows // per_day, most_days or 31))
     first = grid.first_day
     while first < grid.end_day:
         day = day_date(first)
@@ -101,6 +128,11 @@ def blocks(
         end = min(first + longest, month, *(day for day in cuts if day > first))
         yield Block(first, end)
         first = end
+
+
+def single_files(rows: Mapping[str, int]) -> dict[str, SingleForm]:
+    """Tables of which a run of that many rows makes a single file, with its form."""
+    return {name: form for name, form in SINGLE_FILES.items() if rows[name] <= SINGLE_FILE_ROWS}
 
 
 def rows_of(job: PartJob) -> int:
@@ -132,6 +164,7 @@ def make_plan(config: RunConfig, output_url: str, extents: tuple[int, ...] = ())
         scenario=config.to_scenario(),
     )
     extents, most_days = extents or (grid.duration_s,), config.execution.block_days
+    rows = ROWS_PER_PART["csv.gz" if run.format == "csv.gz" else "parquet"]
     slow, strings, rooms = [], [], []
     for site in fleet.sites:
         wanted_here = False
@@ -146,12 +179,12 @@ def make_plan(config: RunConfig, output_url: str, extents: tuple[int, ...] = ())
                 if jar_ids:
                     strings += [
                         StringJob(run, site.location, system, site.sensor_id, index, jar_ids, block)
-                        for block in blocks(grid, jars, most_days, extents)
+                        for block in blocks(grid, jars, most_days, rows, extents)
                     ]
         if wanted_here:
             rooms += [
                 RoomJob(run, site.location, site.sensor_id, block)
-                for block in blocks(grid, 24, most_days, extents)
+                for block in blocks(grid, 24, most_days, rows, extents)
             ]
     return Plan(run, extents, fleet, selected, tuple(slow), tuple(strings), tuple(rooms))
 
@@ -174,7 +207,10 @@ def estimate(plan: Plan, workers: int) -> Estimate:
     with_hours = 5 if hours else 4
     files = with_hours * len(plan.strings) + len(plan.rooms)
     written = plan.run.format != "none"
-    size = sum(int(rows[table.name] * BYTES_PER_ROW[table.name]) for table in TELEMETRY)
+    per_row = BYTES_PER_ROW["csv.gz" if plan.run.format == "csv.gz" else "parquet"]
+    size = sum(int(rows[table.name] * per_row[table.name]) for table in TELEMETRY)
+    for name, form in single_files(rows).items():
+        size += int(rows[name] * SINGLE_BYTES_PER_ROW[form])
     return Estimate(
         rows=rows,
         bytes=size if written else 0,

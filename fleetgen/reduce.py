@@ -7,19 +7,18 @@ depends on how the parts came about. All of it can be made again: the manifest c
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from fleetgen import __version__, fleet
+from fleetgen import __version__, export, fleet
 from fleetgen.config import RunConfig
 from fleetgen.errors import StorageError
-from fleetgen.io import dataset, manifest, tables
+from fleetgen.io import csv, manifest
 from fleetgen.io.store import Store
-from fleetgen.plan import Estimate, Plan
+from fleetgen.plan import Estimate, Plan, single_files
 from fleetgen.report import page
 from fleetgen.report.summary import Summary
 from fleetgen.schema import (
@@ -28,7 +27,9 @@ from fleetgen.schema import (
     FEATURE_STORE,
     REPORT_FILE,
     SCHEMA_VERSION,
+    SINGLE_FILES,
     STATES_FILE,
+    TABLES,
 )
 from fleetgen.spec import FileEntry, Receipt
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key
@@ -45,6 +46,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
             *_dimensions(config, plan, store),
             _anomalies(plan, store),
             _feature_file(plan, store, summary.rows[FEATURE_STORE.name]),
+            *_single_files(plan, store, summary.rows),
             _states(plan, store, summary.batteries),
             _report(plan, cost, store, summary),
         ]
@@ -56,6 +58,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         "plan_digest": plan.run.plan_digest,
         "seed": plan.run.seed,
         "duration_seconds": plan.run.grid.duration_s,
+        "csv_encoder": csv.encoder(),
         "injections": config.injections(),
         "rows": dict(sorted(summary.rows.items())),
     }
@@ -100,7 +103,7 @@ def _dimensions(config: RunConfig, plan: Plan, store: Store) -> Iterator[FileEnt
     groups = fleet.dimension_tables(plan.fleet, plan.selected, run.seed, grid, run.scenario)
     for table, row_groups in groups.items():
         rows = sum(next(iter(group.values())).rows for group in row_groups)
-        data = tables.csv_bytes(table, row_groups, grid.utc_offset_s)
+        data = csv.csv_bytes(table, row_groups, grid.utc_offset_s)
         yield _put(store, table.name, f"{table.name}.csv", rows, [data])
 
 
@@ -111,10 +114,10 @@ def _anomalies(plan: Plan, store: Store) -> FileEntry:
 
     def pieces() -> Iterator[bytes]:
         nonlocal rows
-        yield tables.csv_bytes(ANOMALY, [], offset_s)
+        yield csv.header_line(ANOMALY)
         for group in fleet.anomaly_groups(plan.fleet, plan.selected, plan.run):
             rows += group[ANOMALY.names[0]].rows
-            yield tables.csv_bytes(ANOMALY, [group], offset_s, header=False)
+            yield csv.csv_bytes(ANOMALY, [group], offset_s, header=False)
 
     entry = _put(store, ANOMALY.name, f"{ANOMALY.name}.csv", 0, pieces())
     return replace(entry, rows=rows)
@@ -124,7 +127,7 @@ def _feature_file(plan: Plan, store: Store, rows: int) -> FileEntry:
     """One CSV of all features: the parts' gzip members behind a member with the header."""
 
     def pieces() -> Iterator[bytes]:
-        yield tables.csv_gz_member(FEATURE_STORE, [], plan.run.grid.utc_offset_s, True)
+        yield csv.header_member(FEATURE_STORE)
         for receipt in _receipts(plan, store):
             for entry in receipt.files:
                 if entry.table == FEATURE_STORE.name:
@@ -140,15 +143,22 @@ def _member(plan: Plan, store: Store, job: str, entry: FileEntry) -> bytes:
     """
     with suppress(StorageError):
         return store.get(member_key(job))
-    data = store.get(entry.path)
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise StorageError(
-            f"{store.url}/{entry.path} is not the file of its receipt: {len(data):,} bytes instead "
-            f"of {entry.bytes:,}, or others. Delete {manifest.receipt_key(job)}, then run the same "
-            "command again: this part alone is made anew."
-        )
-    groups = dataset.iter_groups(FEATURE_STORE, io.BytesIO(data))
-    return tables.csv_gz_member(FEATURE_STORE, groups, plan.run.grid.utc_offset_s, False)
+    offset_s = plan.run.grid.utc_offset_s
+    return b"".join(export.rows(FEATURE_STORE, store, [entry], offset_s, "csv.gz"))
+
+
+def _single_files(plan: Plan, store: Store, rows: Mapping[str, int]) -> Iterator[FileEntry]:
+    """Telemetry as single files as the usage guide has it, where the tables are small enough.
+
+    What a shorter run left is removed where they no longer are.
+    """
+    small = single_files(rows)
+    store.delete(f"{name}.{form}" for name, form in SINGLE_FILES.items() if name not in small)
+    for name, form in small.items():
+        table = TABLES[name]
+        parts = (e for receipt in _receipts(plan, store) for e in receipt.files if e.table == name)
+        pieces = export.single_file(table, store, parts, plan.run.grid.utc_offset_s, form)
+        yield _put(store, name, f"{name}.{form}", rows[name], pieces)
 
 
 def _states(plan: Plan, store: Store, batteries: int) -> FileEntry:

@@ -520,4 +520,9 @@ TABLES = {table.name: table for table in (*TELEMETRY, *DIMENSIONS, *EPISODES)}
 STATES_FILE = "battery_states.json"
 """Truth of each jar at the end of the run."""
 
+SingleForm = Literal["csv.gz", "csv"]
+
+SINGLE_FILES: dict[str, SingleForm] = {JAR_RAW.name: "csv.gz", JAR_CALC.name: "csv"}
+"""Tables in parts that the usage guide has as single files, and in which form."""
+
 REPORT_FILE = "DATA_GENERATION_REPORT.md"

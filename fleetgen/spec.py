@@ -332,7 +332,7 @@ class Run:
     seed: int
     grid: TimeGrid
     output_url: str
-    format: Literal["parquet", "none"]
+    format: Literal["parquet", "csv.gz", "none"]
     writer: Literal["direct", "pyarrow"]
     plan_digest: str
     scenario: Scenario = DEFAULT_SCENARIO

@@ -13,7 +13,7 @@ import numpy as np
 from fleetgen import sample, simulate, truth
 from fleetgen.derive.features import JAR_COLUMNS
 from fleetgen.errors import StorageError
-from fleetgen.io import manifest, tables
+from fleetgen.io import csv, manifest, tables
 from fleetgen.io.store import Store, open_store
 from fleetgen.sample import BlockClock, Tally
 from fleetgen.schema import ENV, FEATURE_STORE, SCHEMA_VERSION, Table
@@ -89,8 +89,9 @@ class Part:
 
     def __init__(self, job: PartJob, directory: str, group: str) -> None:
         first = day_date(job.block.first_day)
+        suffix = "csv.gz" if job.run.format == "csv.gz" else "parquet"
         self.job, self.group = job, group
-        self._place = f"{directory}/month={first:%Y-%m}/part-{first}-{job.block.days}.parquet"
+        self._place = f"{directory}/month={first:%Y-%m}/part-{first}-{job.block.days}.{suffix}"
         self._writers: dict[str, tables.PartWriter] = {}
         self._files: list[tuple[FileEntry, bytes]] = []
         self._rows: dict[str, int] = defaultdict(int)
@@ -156,6 +157,8 @@ def member_key(job: str) -> str:
 
 
 def _writer(run: Run, table: Table) -> tables.PartWriter:
+    if run.format == "csv.gz":
+        return csv.CsvPartWriter(table, run.grid.utc_offset_s)
     metadata = {"schema_version": str(SCHEMA_VERSION), "plan": run.plan_digest}
     return tables.open_writer(run.writer, table, run.grid.time_zone, metadata)
 
@@ -197,7 +200,7 @@ def _string_part(job: StringJob) -> Part:
     )
     if features is not None:
         part.add(FEATURE_STORE, features)
-        part.member = tables.csv_gz_member(FEATURE_STORE, [features], run.grid.utc_offset_s, False)
+        part.member = csv.csv_gz_member(FEATURE_STORE, [features], run.grid.utc_offset_s)
     if job.block.end_day == run.grid.end_day:
         states = truth.final_states(model, path, s)
         part.receipt_states = {jar: states[jar] for jar in job.jar_ids}

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from fleetgen import jit, sample, simulate, truth
 from fleetgen.derive import features
+from fleetgen.io import csv
 from fleetgen.model import stepper
 from fleetgen.model.stepper import DayConstants, Inputs, Replay, SystemConstants, Trace
 from fleetgen.sample import BlockClock, Tally
+from fleetgen.schema import ENV
 from fleetgen.simulate import BlockReplay
 from fleetgen.spec import (
     DEFAULT_SCENARIO,
@@ -147,7 +149,8 @@ def sampling() -> None:
         groups = sample.jar_groups(model, 0, j, played, samples, clock, past, True, tally, hours[j])
         list(groups)
     room = sample.sample_room(0, _PLACE, "W-ENV-01", around, clock, model.scenario)
-    list(sample.room_groups("W-ENV-01", around, room, clock, tally))
+    for group in sample.room_groups("W-ENV-01", around, room, clock, tally):
+        csv.csv_bytes(ENV, [group], 0)
     string_hours = sample.string_hours(
         model, 0, samples.mode, samples.counts, clock, clock.hour_bounds
     )

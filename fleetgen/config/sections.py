@@ -136,9 +136,7 @@ class OutputSection(Table):
     """Where the data set goes, and how it is written."""
 
     directory: Place = _key("./output", "a directory as text, 1 to 1024 printable characters")
-    format: Literal["parquet", "none"] = _key(
-        "parquet", "parquet or none, the formats that this version writes"
-    )
+    format: Literal["parquet", "csv.gz", "none"] = _key("parquet", "parquet, csv.gz or none")
     writer: Literal["direct", "pyarrow"] = _key("direct", "direct or pyarrow")
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
+from fleetgen.io.tables import arrow_schema
 from fleetgen.schema import Column, Table
-from fleetgen.spec import NULL, Chunk, Codes, Plain, RowGroup
+from fleetgen.spec import NULL, Chunk, Codes, Instants, Plain, RowGroup
 
 Source = Any
 """A path, or a file open for reading bytes."""
@@ -29,13 +31,31 @@ def read_table(
 
     `filters` are those of `pyarrow.parquet.read_table`; row groups that cannot match are skipped.
     """
-    if isinstance(sources, str) or hasattr(sources, "read") or not isinstance(sources, Iterable):
-        sources = [sources]
     names = None if columns is None else list(columns)
     return pa.concat_tables(
         pq.read_table(source, columns=names, filters=filters, partitioning=None)
-        for source in sources
+        for source in _listed(sources)
     )
+
+
+def _listed(sources: Source | Iterable[Source]) -> Iterable[Source]:
+    if isinstance(sources, str) or hasattr(sources, "read") or not isinstance(sources, Iterable):
+        return [sources]
+    return sources
+
+
+def read_csv(table: Table, sources: Source | Iterable[Source], time_zone: str) -> pa.Table:
+    """Read CSV files of `table`, packed or not, with the types of its Parquet files."""
+    schema = arrow_schema(table, time_zone)
+    utc = pa.timestamp("ms", "UTC")
+    options = pyarrow.csv.ConvertOptions(
+        column_types={f.name: utc if pa.types.is_timestamp(f.type) else f.type for f in schema},
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    files = [pyarrow.csv.read_csv(each, convert_options=options) for each in _listed(sources)]
+    return pa.concat_tables(files).cast(schema)
 
 
 def read_counts(
@@ -68,24 +88,6 @@ def iter_counts(
             yield {name: _counts(table.column(name), values[name]) for name in names}
 
 
-def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
-    """Read a Parquet file of `table` as row groups of counts, one in memory at a time."""
-    texts = [column.name for column in table.columns if column.kind in TEXT_KINDS]
-    with pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file:
-        for index in range(file.num_row_groups):
-            values = file.read_row_group(index, columns=list(table.names))
-            yield {column.name: _chunk(column, values[column.name]) for column in table.columns}
-
-
-def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:
-    if column.kind not in TEXT_KINDS:
-        return Plain(_counts(column, values))
-    coded = values.combine_chunks().dictionary_encode()
-    levels = coded.dictionary.to_pylist()
-    codes = coded.indices.fill_null(len(levels)).to_numpy().astype(np.uint16)
-    return Codes(codes, (*levels, None))
-
-
 def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:
     if column.kind in TEXT_KINDS:
         coded = values.combine_chunks().dictionary_encode()
@@ -101,3 +103,26 @@ def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:
         counts = stored.fill_null(0).to_numpy().astype(np.int64)
     counts[missing] = NULL
     return counts
+
+
+def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
+    """Read a Parquet file of `table` as row groups of counts, one in memory at a time."""
+    texts = [column.name for column in table.columns if column.kind in TEXT_KINDS]
+    with pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file:
+        for index in range(file.num_row_groups):
+            values = file.read_row_group(index, columns=list(table.names))
+            yield {column.name: _chunk(column, values[column.name]) for column in table.columns}
+
+
+def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:
+    if column.kind in TEXT_KINDS:
+        coded = values.combine_chunks().dictionary_encode()
+        levels = coded.dictionary.to_pylist()
+        codes = coded.indices.fill_null(len(levels)).to_numpy().astype(np.uint16)
+        return Codes(codes, (*levels, None) if coded.null_count else (*levels,))
+    counts = _counts(column, values)
+    if column.kind == "instant" and len(counts) > 1:
+        steps = np.diff(counts)
+        if (steps == steps[0]).all():
+            return Instants(int(counts[0]), int(steps[0]), len(counts))
+    return Plain(counts)

@@ -1,30 +1,23 @@
-"""The door to pyarrow for writing: schemas, Parquet parts, CSV, and arrays for checkpoints."""
+"""The door to pyarrow for writing: schemas, Parquet parts, and arrays for checkpoints."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fleetgen.io import parquet
 from fleetgen.schema import Column, Table
-from fleetgen.spec import NULL, Chunk, Codes, Constant, Instants, Plain, RowGroup
-from fleetgen.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from fleetgen.spec import NULL, Chunk, Codes, Constant, RowGroup
 
-_deflate: Any = import_module("isal.isal_zlib" if find_spec("isal") else "zlib")
 _ZSTD = pa.Codec("zstd", compression_level=1)
-_GZIP_WINDOW_BITS = 31
 
 
 def compress(buffer: Any) -> bytes:
@@ -167,105 +160,6 @@ def file_metadata(schema: pa.Schema) -> dict[str, str]:
     """Make the key-value metadata by which Arrow finds `schema` again in a Parquet file."""
     entries = {name.decode(): text.decode() for name, text in schema.metadata.items()}
     return entries | {"ARROW:schema": base64.b64encode(schema.serialize()).decode()}
-
-
-# --- CSV ------------------------------------------------------------------------------------------
-
-
-def csv_bytes(
-    table: Table, row_groups: Iterable[RowGroup], utc_offset_s: int, header: bool = True
-) -> bytes:
-    """Write row groups as CSV.
-
-    Instants are ISO 8601 in local time, whole seconds; a float is the shortest text that reads back
-    as the value of the Parquet file, hence free of digits below the resolution; a null is empty.
-    """
-    return b"".join(_csv(table, row_groups, utc_offset_s, header))
-
-
-def csv_gz_member(
-    table: Table, row_groups: Iterable[RowGroup], utc_offset_s: int, header: bool
-) -> bytes:
-    """Write row groups as CSV in one gzip member, without time or name.
-
-    Members may be joined end to end; the first alone should bear the header.
-    """
-    packer = _deflate.compressobj(1, _deflate.DEFLATED, _GZIP_WINDOW_BITS)
-    pieces = [packer.compress(piece) for piece in _csv(table, row_groups, utc_offset_s, header)]
-    return b"".join([*pieces, packer.flush()])
-
-
-def _csv(
-    table: Table, row_groups: Iterable[RowGroup], utc_offset_s: int, header: bool
-) -> Iterable[Any]:
-    if header:
-        yield f"{','.join(table.names)}\n".encode()
-    for group in row_groups:
-        if not parquet.check_group(table, group):
-            continue
-        texts = []
-        for column in table.columns:
-            with parquet.faults_named(table, column):
-                texts.append(_texts(column, group[column.name], utc_offset_s))
-                parquet.check_nulls(column, texts[-1].null_count)
-        texts[-1] = _joined(texts[-1], "", between="\n")
-        lines = _joined(*texts, between=",")
-        _, offsets, data = lines.buffers()
-        yield memoryview(data)[: np.frombuffer(offsets, np.int32)[len(lines)]]
-
-
-def _joined(*texts: Any, between: str) -> pa.Array:
-    return pc.binary_join_element_wise(
-        *texts, between, null_handling="replace", null_replacement=""
-    )
-
-
-def _texts(column: Column, chunk: Chunk, utc_offset_s: int) -> pa.Array:
-    """Render the rows of a chunk, null for a missing value; each level is rendered once."""
-    match chunk:
-        case Constant(text, rows):
-            return pa.repeat(_quoted(text), rows)
-        case Instants(first_ms, step_ms, rows):
-            return _instants(first_ms, step_ms, rows, utc_offset_s)
-        case Codes(codes, tuple(texts)):
-            return _taken(pa.array([_quoted(text) for text in texts], pa.string()), codes)
-        case Plain(counts):
-            coded = parquet.as_codes(counts)
-            if coded is not None and 2 * len(coded.levels) < len(counts):
-                chunk = coded
-    levels, index = parquet.chunk_levels(chunk)
-    return _taken(_rendered(column, levels, utc_offset_s), index)
-
-
-@lru_cache(maxsize=8)
-def _instants(first_ms: int, step_ms: int, rows: int, utc_offset_s: int) -> pa.Array:
-    instants_ms, _ = parquet.chunk_levels(Instants(first_ms, step_ms, rows))
-    return _local_iso(instants_ms, utc_offset_s)
-
-
-def _rendered(column: Column, counts: NDArray[np.int64], utc_offset_s: int) -> pa.Array:
-    missing = counts == NULL
-    if column.kind != "instant":
-        return _values(column, Plain(counts), arrow_type(column, "UTC")).cast(pa.string())
-    texts = _local_iso(np.where(missing, 0, counts), utc_offset_s)
-    return pc.if_else(pa.array(missing), None, texts)
-
-
-def _local_iso(instants_ms: NDArray[np.int64], utc_offset_s: int) -> pa.Array:
-    seconds, milliseconds = np.divmod(instants_ms, 1000)
-    if milliseconds.any():
-        raise ValueError("CSV holds instants to the whole second")
-    local = pa.array(seconds + utc_offset_s).cast(pa.timestamp("s")).cast(pa.string())
-    hours, rest_s = divmod(abs(utc_offset_s), SECONDS_PER_HOUR)
-    sign = "-" if utc_offset_s < 0 else "+"
-    offset = f"{sign}{hours:02d}:{rest_s // SECONDS_PER_MINUTE:02d}"
-    return _joined(pc.replace_substring(local, " ", "T"), offset, between="")
-
-
-def _quoted(text: str | None) -> str | None:
-    if text is None or (text and not any(mark in text for mark in ',"\r\n')):
-        return text
-    return '"' + text.replace('"', '""') + '"'
 
 
 # --- arrays ---------------------------------------------------------------------------------------

@@ -132,15 +132,19 @@ def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
+def every_help(capsys: pytest.CaptureFixture[str]) -> str:
+    return "".join(help_of(capsys, *verb) for verb in ([], ["generate"], ["export"]))
+
+
 def test_flags_are_those_of_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
-    parsed = FLAG.findall(help_of(capsys) + help_of(capsys, "generate"))
+    parsed = FLAG.findall(every_help(capsys))
     assert {"--seed", "--help", "--version"} <= set(parsed)
     assert set(FLAG.findall(README)) == set(parsed)
 
 
 def test_each_flag_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     rows = re.findall(r"^\| (`--.+?) \|", README, re.MULTILINE)
-    parsed = FLAG.findall(help_of(capsys) + help_of(capsys, "generate"))
+    parsed = FLAG.findall(every_help(capsys))
     assert sorted(FLAG.findall(" ".join(rows))) == sorted(set(parsed))
 
 

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TOGETHER = (("production", "baseline", "startup", "readers"), ("overhead", "scaling", "doubling"))
+TOGETHER = (
+    ("production", "baseline", "startup", "readers", "csv"),
+    ("overhead", "scaling", "doubling"),
+)
 """Names by call: two calls at a time, for most of a tiny run is the start of one process."""
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ import pytest
 
 import fleetgen.io.store
 import fleetgen.task
-from fleetgen.io import manifest, tables
+from fleetgen.io import csv, manifest
 from fleetgen.io.store import open_store
 from fleetgen.pipeline import generate
 from fleetgen.schema import FEATURE_STORE
@@ -95,7 +95,7 @@ def dry(job: Job) -> Done:
         FileEntry(name, f"{name}/{job.key}.parquet", 1, 1, "0" * 64, job.key, days)
         for name in names
     ]
-    store.put(fleetgen.task.member_key(job.key), tables.csv_gz_member(FEATURE_STORE, [], 0, False))
+    store.put(fleetgen.task.member_key(job.key), csv.csv_gz_member(FEATURE_STORE, [], 0))
     statistics = {"telemetry_jar_raw.voltage_v": {"rows": 1, "total": 1, "low": 1, "high": 1}}
     states = {
         jar: {"profile": "healthy", "failed": False, "soh_pct": 95.0, "cycle_count": 0}

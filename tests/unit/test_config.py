@@ -417,7 +417,7 @@ def test_a_duration_of_a_fraction_of_a_day_is_a_whole_number_of_seconds():
         ("--start-date", "9999-12-31", ["2100-12-31"]),
         ("--output-dir", "", ["directory"]),
         ("--output-dir", "a\0b", ["printable"]),
-        ("--format", "csv.gz", ["parquet or none, the formats that this version writes"]),
+        ("--format", "orc", ["parquet, csv.gz or none"]),
         ("--format", "parqet", ["did you mean parquet?"]),
         ("--writer", "fast", ["direct or pyarrow"]),
         ("--executor", "serail", ["did you mean serial?"]),

@@ -5,7 +5,7 @@ import pytest
 import fleetgen.fleet
 from fleetgen.config import load
 from fleetgen.fleet import dimension_tables
-from fleetgen.io import tables
+from fleetgen.io import csv
 
 
 def test_tables_longer_than_a_code_is_wide_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,9 +14,7 @@ def test_tables_longer_than_a_code_is_wide_are_cut(monkeypatch: pytest.MonkeyPat
 
     def written() -> dict[str, bytes]:
         made = dimension_tables(fleet, config.selected(fleet), 42, grid)
-        return {
-            t.name: tables.csv_bytes(t, groups, grid.utc_offset_s) for t, groups in made.items()
-        }
+        return {t.name: csv.csv_bytes(t, groups, grid.utc_offset_s) for t, groups in made.items()}
 
     whole = written()
     assert whole["battery"].count(b"\n") == 101

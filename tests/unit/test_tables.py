@@ -1,9 +1,7 @@
 """Schemas, CSV, checkpoint arrays, and reading back, by values worked out by hand."""
 
 import datetime
-import gzip
 import io
-import zlib
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from fleetgen.io import tables
+from fleetgen.io import csv, tables
 from fleetgen.io.dataset import iter_counts, read_counts, read_table
 from fleetgen.schema import BATTERY, JAR_CALC, JAR_RAW, TABLES, Column, Table
 from fleetgen.spec import NULL, Codes, Constant, Instants, Plain, Runs
@@ -55,13 +53,6 @@ GROUP = {
     "day": Plain(np.array([0, NULL, 19_723, -1])),
     "seen": Plain(np.array([NULL, START_MS, 0, -1000])),
 }
-CSV = '''\
-at,unit_id,note,mode,voltage_v,below_min,cells,flag,day,seen
-2025-01-01T00:00:00+07:00,DC-CNX-01,ไฟ,float,14,0.016666668,6,false,1970-01-01,
-2025-01-01T00:00:05+07:00,DC-CNX-01,"a ""b""",,13.62,1,,true,,2025-01-01T00:00:00+07:00
-2025-01-01T00:00:10+07:00,DC-CNX-01,"c,d",,,0,,,2024-01-01,1970-01-01T07:00:00+07:00
-2025-01-01T00:00:15+07:00,DC-CNX-01,"",float,14,-1.5,-3,true,1969-12-31,1970-01-01T06:59:59+07:00
-'''
 
 
 def written(groups, table=SAMPLE, kind="direct"):
@@ -131,113 +122,6 @@ def test_compressed_bytes_are_a_zstd_frame():
     assert pa.Codec("zstd").decompress(packed, 1000, asbytes=True) == bytes(1000)
 
 
-# --- CSV ------------------------------------------------------------------------------------------
-
-
-def test_csv_as_written_by_hand():
-    assert tables.csv_bytes(SAMPLE, [GROUP], BANGKOK_S).decode() == CSV
-
-
-def test_csv_without_header_and_with_many_row_groups():
-    head, _, body = CSV.encode().partition(b"\n")
-    assert tables.csv_bytes(SAMPLE, [GROUP, GROUP], BANGKOK_S, header=False) == body + body
-    assert tables.csv_bytes(SAMPLE, [], BANGKOK_S) == head + b"\n"
-    empty = dict.fromkeys(SAMPLE.names, Plain(np.array([], np.int64)))
-    empty |= {name: Constant("a", 0) for name in ("unit_id", "note", "mode")}
-    assert tables.csv_bytes(SAMPLE, [empty, GROUP], BANGKOK_S, header=False) == body
-
-
-@pytest.mark.parametrize(
-    ("offset_s", "text"),
-    [
-        (0, "2024-12-31T17:00:00+00:00"),
-        (-12_600, "2024-12-31T13:30:00-03:30"),
-        (20_700, "2024-12-31T22:45:00+05:45"),
-    ],
-)
-def test_csv_instants_are_local(offset_s, text):
-    data = tables.csv_bytes(SAMPLE, [GROUP], offset_s, header=False)
-    assert data.decode().startswith(text + ",")
-    assert datetime.datetime.fromisoformat(text).timestamp() * 1000 == START_MS
-
-
-@given(st.integers(-8_000_000, 8_000_000), st.sampled_from([1, 10, 100, 1000, 10_000]))
-def test_csv_floats_show_no_digit_below_the_resolution(count, per_unit):
-    column = Column("x", "float", "x", per_unit=per_unit)
-    table = Table("t", "event", "row", ("x",), "table", (column,), "t")
-    text = tables.csv_bytes(table, [{"x": Plain(np.array([count]))}], 0, header=False)
-    whole, part = divmod(abs(count), per_unit)
-    decimals = f"{part:0{len(str(per_unit)) - 1}d}".rstrip("0") if part else ""
-    sign = "-" if count < 0 else ""
-    assert text.decode() == f"{sign}{whole}{'.' if decimals else ''}{decimals}\n"
-
-
-@given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1), st.sampled_from([1, 60, 1000]))
-def test_csv_floats_read_back_as_the_parquet_values(counts, per_unit):
-    column = Column("x", "float", "x", per_unit=per_unit)
-    table = Table("t", "event", "row", ("x",), "table", (column,), "t")
-    group = {"x": Plain(np.array(counts))}
-    text = tables.csv_bytes(table, [group], 0, header=False).decode().split()
-    found = np.array([float(value) for value in text]).astype(np.float32)
-    assert np.array_equal(found, tables.to_arrow(table, group, ZONE)["x"].to_numpy())
-
-
-def jar_groups():
-    rng = np.random.default_rng(3)
-    rows = 500
-    codes = np.clip(rng.normal(128, 8, rows), 0, 255).astype(np.uint8)
-    return [
-        {
-            "ts": Instants(START_MS, 5000, rows),
-            "battery_id": Constant(f"DC-CNX-01-UPS-01-S1-J{jar:02d}", rows),
-            "voltage_v": Codes(codes, np.append(np.arange(13_500, 13_755), NULL)),
-            "temperature_c": Codes(codes // 20, np.arange(240, 256)),
-            "resistance_mohm": Runs(np.array([200, 300]), np.array([4300, NULL])),
-            "conductance_s": Plain(rng.integers(20_000, 30_000, rows)),
-        }
-        for jar in (1, 2, 3)
-    ]
-
-
-def test_joined_gzip_members_read_as_one_file_equal_to_parquet():
-    groups = jar_groups()
-    first = tables.csv_gz_member(JAR_RAW, groups[:1], BANGKOK_S, header=True)
-    second = tables.csv_gz_member(JAR_RAW, iter(groups[1:]), BANGKOK_S, header=False)
-    assert gzip.decompress(first + second) == tables.csv_bytes(JAR_RAW, groups, BANGKOK_S)
-    frame = pd.read_csv(io.BytesIO(first + second), compression="gzip", parse_dates=["ts"])
-    wanted = read_table(written(groups, JAR_RAW))
-    found = pa.Table.from_pandas(frame, wanted.schema, preserve_index=False)
-    assert found.equals(wanted)
-
-
-@pytest.mark.parametrize("deflate", ["isal", "zlib"])
-def test_a_gzip_member_bears_neither_time_nor_name(monkeypatch, deflate):
-    if deflate == "zlib":
-        monkeypatch.setattr(tables, "_deflate", zlib)
-    member = tables.csv_gz_member(SAMPLE, [GROUP], BANGKOK_S, header=True)
-    assert member[:8] == bytes.fromhex("1f8b080000000000")
-    assert gzip.decompress(member).decode() == CSV
-    assert tables.csv_gz_member(SAMPLE, [GROUP], BANGKOK_S, header=True) == member
-
-
-@pytest.mark.parametrize(
-    ("name", "chunk", "message"),
-    [
-        (
-            "at",
-            Instants(START_MS + 500, 1000, 4),
-            "sample.at: CSV holds instants to the whole second",
-        ),
-        ("below_min", Plain(np.array([1, 2, 3, NULL])), "sample.below_min: 1 nulls"),
-        ("cells", Constant("6", 4), "sample.cells: a column of kind int cannot hold Constant"),
-        ("voltage_v", Codes(np.full(4, 3, np.uint8), np.arange(3)), "sample.voltage_v: .*3"),
-    ],
-)
-def test_csv_refuses_what_does_not_fit(name, chunk, message):
-    with pytest.raises(ValueError, match=message):
-        tables.csv_bytes(SAMPLE, [GROUP | {name: chunk}], BANGKOK_S)
-
-
 # --- arrays ---------------------------------------------------------------------------------------
 
 
@@ -275,6 +159,23 @@ def test_arrays_are_an_arrow_file_for_others():
 
 
 # --- reading back ---------------------------------------------------------------------------------
+
+
+def jar_groups():
+    rng = np.random.default_rng(3)
+    rows = 500
+    codes = np.clip(rng.normal(128, 8, rows), 0, 255).astype(np.uint8)
+    return [
+        {
+            "ts": Instants(START_MS, 5000, rows),
+            "battery_id": Constant(f"DC-CNX-01-UPS-01-S1-J{jar:02d}", rows),
+            "voltage_v": Codes(codes, np.append(np.arange(13_500, 13_755), NULL)),
+            "temperature_c": Codes(codes // 20, np.arange(240, 256)),
+            "resistance_mohm": Runs(np.array([200, 300]), np.array([4300, NULL])),
+            "conductance_s": Plain(rng.integers(20_000, 30_000, rows)),
+        }
+        for jar in (1, 2, 3)
+    ]
 
 
 WANTED = {
@@ -349,7 +250,7 @@ def test_truth_and_dimension_tables_write():
         c.name: texts if c.kind in ("id", "text") else Plain(np.arange(rows) + 20_000)
         for c in BATTERY.columns
     }
-    frame = pd.read_csv(io.BytesIO(tables.csv_bytes(BATTERY, [battery], BANGKOK_S)))
+    frame = pd.read_csv(io.BytesIO(csv.csv_bytes(BATTERY, [battery], BANGKOK_S)))
     assert frame["serial_number"].tolist() == ["ก", "ข", "ค"]
     assert frame["installed_date"].tolist() == ["2024-10-04", "2024-10-05", "2024-10-06"]
     assert frame["initial_capacity_ah"].tolist() == [2000.0, 2000.1, 2000.2]

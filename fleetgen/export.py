@@ -1,0 +1,180 @@
+"""Single files of a table, joined from the parts of a data set: the use case `export`.
+
+Rows lie by string, block of days, jar and instant: in the order of the manifest. Parts in CSV.gz
+are joined as they are, for a part's header is a gzip member of its own; row groups of Parquet are
+read back as counts and become a member each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from fleetgen.errors import ConfigError, StorageError
+from fleetgen.execute import available_cores
+from fleetgen.io import csv, manifest
+from fleetgen.io.dataset import iter_groups
+from fleetgen.io.store import Store, open_store
+from fleetgen.schema import SINGLE_FILES, TELEMETRY, SingleForm, Table
+from fleetgen.spec import FileEntry, RowGroup
+from fleetgen.units import SECONDS_PER_HOUR
+
+COMPARED_BYTES = 4096
+"""Text at the beginning of a file by which it is known as an earlier export."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written."""
+
+    name: str
+    rows: int
+    bytes: int
+
+
+def export(
+    url: str, form: SingleForm, names: Sequence[str] = (), output_dir: str | None = None
+) -> Iterator[Exported]:
+    """Make a single file of each table of a finished data set, one after the other.
+
+    Parameters
+    ----------
+    url
+        Where the data set lies.
+    form
+        Also the suffix of the files.
+    names
+        Tables; by default those of which the guide has single files.
+    output_dir
+        Where the files go; by default beside the data set's own.
+
+    Raises
+    ------
+    ConfigError
+        A table is not one that lies in parts.
+    StorageError
+        The data set is unfinished or damaged, or a file is in the way that no export made.
+    """
+    series = {table.name: table for table in TELEMETRY}
+    if unknown := [name for name in names if name not in series]:
+        raise ConfigError(f"--table {unknown[0]}: no such table; there are {', '.join(series)}")
+    source = open_store(url)
+    if not (source.exists(manifest.SUCCESS) and source.exists(manifest.MANIFEST)):
+        raise StorageError(
+            f"{source.url!r} holds no finished data set; make it, or finish it with the command "
+            "that began it"
+        )
+    utc_offset_s = _utc_offset_s(source)
+    files = manifest.read_manifest(source).files
+    target = open_store(output_dir) if output_dir else source
+    made = []
+    for name in dict.fromkeys(names or SINGLE_FILES):
+        parts = [entry for entry in files if entry.path.startswith(f"{name}/")]
+        pieces = partial(single_file, series[name], source, parts, utc_offset_s, form)
+        _refuse_a_stranger(target, f"{name}.{form}", form, pieces)
+        made.append((f"{name}.{form}", sum(entry.rows for entry in parts), pieces))
+    for key, rows, pieces in made:
+        yield Exported(key, rows, target.put_stream(key, pieces()))
+
+
+def single_file(
+    table: Table, store: Store, parts: Iterable[FileEntry], utc_offset_s: int, form: SingleForm
+) -> Iterator[bytes]:
+    """Yield a table as one file, never more than a part and a few row groups in memory."""
+    yield csv.header_member(table) if form == "csv.gz" else csv.header_line(table)
+    yield from rows(table, store, parts, utc_offset_s, form)
+
+
+def rows(
+    table: Table, store: Store, parts: Iterable[FileEntry], utc_offset_s: int, form: SingleForm
+) -> Iterator[bytes]:
+    """Yield the rows of a table's parts, without a header."""
+    packed = form == "csv.gz"
+
+    def encoded(group: RowGroup) -> bytes:
+        if packed:
+            return csv.csv_gz_member(table, [group], utc_offset_s)
+        return csv.csv_bytes(table, [group], utc_offset_s, header=False)
+
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for part in parts:
+            try:
+                if part.path.endswith(".csv.gz"):
+                    body = csv.without_header(table, _checked(store, part))
+                    yield from body if packed else csv.unpacked(body)
+                else:
+                    data = io.BytesIO(b"".join(_checked(store, part)))
+                    yield from _in_order(pool, encoded, iter_groups(table, data))
+            except ValueError as error:
+                raise _damaged(store, part, str(error)) from error
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, encoded: Callable[[RowGroup], bytes], groups: Iterable[RowGroup]
+) -> Iterator[bytes]:
+    """Encode row groups on threads, a few of them ahead."""
+    waiting: deque[Future[bytes]] = deque()
+    for group in groups:
+        waiting.append(pool.submit(encoded, group))
+        if len(waiting) > available_cores():
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _checked(store: Store, part: FileEntry) -> Iterator[bytes]:
+    """Yield a part's bytes; at the end StorageError unless they are those that were written."""
+    sha = hashlib.sha256()
+    for piece in store.get_stream(part.path):
+        sha.update(piece)
+        yield piece
+    if sha.hexdigest() != part.sha256:
+        raise _damaged(store, part, "it is not the file that was written")
+
+
+def _damaged(store: Store, part: FileEntry, reason: str) -> StorageError:
+    return StorageError(
+        f"{store.url}/{part.path} cannot be used: {reason}. `fleetgen verify URL --repair` makes "
+        "this part alone anew"
+    )
+
+
+def _utc_offset_s(store: Store) -> int:
+    fleet = manifest.read_run(store).identity.get("fleet")
+    hours = fleet.get("utc_offset_hours") if isinstance(fleet, dict) else None
+    if not isinstance(hours, int | float):
+        raise StorageError(f"{store.url}/{manifest.RUN} names no utc_offset_hours of its fleet")
+    return round(hours * SECONDS_PER_HOUR)
+
+
+def _refuse_a_stranger(
+    store: Store, key: str, form: SingleForm, pieces: Callable[[], Iterator[bytes]]
+) -> None:
+    """Raise StorageError when the file that is there does not begin as the new one will."""
+    if not store.exists(key):
+        return
+    try:
+        there = _beginning(store.get_stream(key), form)
+    except ValueError:
+        there = b""
+    here = _beginning(pieces(), form)
+    length = min(len(there), len(here))
+    if not there or there[:length] != here[:length]:
+        raise StorageError(
+            f"{store.url}/{key} is there and no earlier export of this data set; remove it, or "
+            "choose another --output-dir"
+        )
+
+
+def _beginning(pieces: Iterator[bytes], form: SingleForm) -> bytes:
+    text = b""
+    for piece in csv.unpacked(pieces) if form == "csv.gz" else pieces:
+        text += piece[:COMPARED_BYTES]
+        if len(text) >= COMPARED_BYTES:
+            break
+    return text[:COMPARED_BYTES]
