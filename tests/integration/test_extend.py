@@ -21,7 +21,8 @@ from tests.properties.plan import PLAN, SAMPLED, Changes, DataSet, configured, d
 
 FIRST = date.fromisoformat(str(PLAN["run.start_date"]))
 ENTITIES = ("location", "battery_model", "battery_system", "string", "battery", "anomaly")
-CLOSING = ("battery_states.json", "feature_store.csv.gz", *(f"{name}.csv" for name in ENTITIES))
+JOINED = ("feature_store.csv.gz", "telemetry_jar_raw.csv.gz", "telemetry_jar_calc.csv")
+CLOSING = ("battery_states.json", *JOINED, *(f"{name}.csv" for name in ENTITIES))
 """What closes with a run, but for the report, which counts files."""
 
 BY_MONTH: Changes = {"execution.block_days": 31}
@@ -41,13 +42,14 @@ def extended(path: Path, *days: float, changes: Changes | None = None) -> DataSe
 
 def is_of_a_part(name: str) -> bool:
     kept = ("_fleetgen/receipts/", "_fleetgen/extents/", "_fleetgen/run.json")
-    return name.startswith((*SAMPLED, "feature_store/", *kept))
+    return name.startswith((*(f"{table}/" for table in SAMPLED), "feature_store/", *kept))
 
 
 def lines_of(made: DataSet, name: str) -> list[bytes]:
-    """Lines of a file that closes with the run; those of features, part by part, in their order."""
+    """Lines of a file that closes with the run; sorted where parts are joined in their order."""
     data = (made.path / name).read_bytes()
-    return sorted(gzip.decompress(data).splitlines()) if name.endswith(".gz") else data.splitlines()
+    found = (gzip.decompress(data) if name.endswith(".gz") else data).splitlines()
+    return sorted(found) if name in JOINED else found
 
 
 def assert_equal(made: DataSet, undisturbed: DataSet) -> None:
