@@ -211,11 +211,6 @@ class Tally:
         return Codes(codes, levels)
 
 
-def _channel(seed: int, stream: Stream, entity: str, number: int, sigma: float) -> float:
-    """Fixed error of a sensor channel."""
-    return sigma * rng.normal(rng.key(seed, stream, entity), number)
-
-
 Stuck = Callable[[faults.Fault], int]
 
 
@@ -313,7 +308,7 @@ def _read_string(
     start_s = int(around.midnights_s[0])
 
     def error(number: int, sigma: params.Parameter) -> float:
-        return errors * _channel(seed, Stream.STRING_SENSOR, place, number, sigma.value)
+        return errors * sensors.fixed_error(seed, Stream.STRING_SENSOR, place, number, sigma.value)
 
     room_c, frac, hall, ohm = (np.empty(rows) for _ in range(4))
     sensors.interpolated(around.room_c, 60, start_s, first_s, step_s, room_c)
@@ -554,8 +549,10 @@ def _read_jar(
     errors = float(model.scenario.sensor_errors)
     counts = np.empty((2, ticks.rows), np.int32)
     key = rng.key(seed, Stream.JAR_NOISE, jar_id)
-    gain = _channel(seed, Stream.JAR_SENSOR, jar_id, 0, params.JAR_VOLTAGE_GAIN.value)
-    offset = _channel(seed, Stream.JAR_SENSOR, jar_id, 1, params.JAR_TEMPERATURE_OFFSET.value)
+    gain = sensors.fixed_error(seed, Stream.JAR_SENSOR, jar_id, 0, params.JAR_VOLTAGE_GAIN.value)
+    offset = sensors.fixed_error(
+        seed, Stream.JAR_SENSOR, jar_id, 1, params.JAR_TEMPERATURE_OFFSET.value
+    )
     sensors.sample_jar(
         played.t_s,
         played.replay.jar_v[j],
@@ -819,7 +816,7 @@ def _read_room(
         return out
 
     def error(number: int, sigma: params.Parameter) -> float:
-        return errors * _channel(seed, Stream.ENV_SENSOR, sensor_id, number, sigma.value)
+        return errors * sensors.fixed_error(seed, Stream.ENV_SENSOR, sensor_id, number, sigma.value)
 
     counts = np.empty((4, rows), np.int32)
     key = rng.key(seed, Stream.ENV_NOISE, sensor_id)

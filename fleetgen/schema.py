@@ -494,10 +494,15 @@ ANOMALY = Table(
             "kind",
             "text",
             "spike, drift, offset, loose_lead, stuck, dropout, communication_loss; of an injected "
-            "event: outage, hvac_failure, the profile or the failure mode",
+            "event: outage, hvac_failure, capacity_test, the profile or the failure mode",
         ),
         Column("start_ts", "instant", "beginning", unit=_INSTANT_UNIT),
-        Column("end_ts", "instant", "end, exclusive; may lie after the run", unit=_INSTANT_UNIT),
+        Column(
+            "end_ts",
+            "instant",
+            "end, exclusive; may lie after the run; of a capacity test, when it ends at the latest",
+            unit=_INSTANT_UNIT,
+        ),
         Column(
             "magnitude",
             "float",

@@ -86,7 +86,8 @@ class SlowPath:
         Capacity tests, which begin at `tested_s`, do not transfer the load.
         """
         on_battery = self.mode[s] == stepper.DISCHARGE
-        edge = np.flatnonzero(on_battery[1:] != on_battery[:-1]) + 1
+        before = np.insert(on_battery[:-1], 0, False)
+        edge = np.flatnonzero(on_battery != before)
         instants: Ints = self.t_s[edge]
         if not tested_s.size:
             return instants

@@ -18,7 +18,7 @@ from fleetgen.config.sections import (
     ModelTable,
     SystemTable,
 )
-from fleetgen.model import params
+from fleetgen.model import load, params
 from fleetgen.schema import ENV, JAR_RAW, STRING_CALC, STRING_RAW, Table
 from fleetgen.units import SECONDS_PER_DAY
 
@@ -96,12 +96,9 @@ def _check_climate(faults: Faults, keys: Keys, climate: ClimateTable) -> None:
 
 def _highest_load_w(system: SystemTable, rated_ah: float, cells: int) -> float:
     """Highest load [W] of strings of `rated_ah` in all: the law's rating, office hours, wander."""
-    in_series = cells * system.jars_per_string
     swing = 1.0 + params.LOAD_OFFICE.value + SIGMAS * params.LOAD_WANDER.value
-    if system.kind == "UPS":
-        per_ah = params.UPS_RATED_POWER.value / 100.0 / params.INVERTER_EFFICIENCY.value
-        return per_ah * rated_ah * in_series * params.LOAD_MAXIMUM.value * swing
-    return params.RECTIFIER_MAXIMUM.value * rated_ah * params.NOMINAL_CELL.value * in_series * swing
+    _, highest = load.mean_range(system.kind)
+    return load.rated_w(system.kind, rated_ah, cells, system.jars_per_string) * highest * swing
 
 
 def _beyond(system: SystemTable, rated_ah: float, cells: int) -> str:

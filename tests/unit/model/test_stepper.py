@@ -156,7 +156,7 @@ def plain_walk(model, around):
         spans(t.discharge_start_s, t.discharge_end_s),
         spans(t.equalize_start_s, t.equalize_end_s),
         spans(t.charger_start_s, t.charger_end_s, t.charger_v),
-        spans(t.test_string, t.test_start_s),
+        spans(t.test_string, t.test_start_s, t.test_end_s),
         spans(off.string, off.start_s, off.end_s),
     )
     return oracles.walk(strings, plan)
