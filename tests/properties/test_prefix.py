@@ -39,7 +39,7 @@ def test_days_of_a_short_run_are_those_of_the_long_run(
         (3.99, {}),  # ends in the outage
         (3.99, {"run.sampling_seconds": 70}),  # no whole number of samples a day, none a run
         (0.03, {}),  # ends before the first hour does
-        (2.5, {"execution.block_days": None}),
+        (1.5, {"execution.block_days": None}),
     ],
 )
 def test_rows_of_a_run_that_ends_within_a_day_are_those_of_the_long_run(

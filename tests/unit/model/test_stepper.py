@@ -75,6 +75,7 @@ def planned(model, outages=(), equalizing=(), charger=(), tests=(), off=()):
             np.array([span[2] for span in charger], np.float64),
             np.array([s for s, _ in tests], np.int64),
             instants(tests, 1),
+            instants(tests, 1) + 6 * 3600,
         ),
     )
     if off:  # a precursor that has not begun, and trips nonetheless
