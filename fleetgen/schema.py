@@ -67,6 +67,13 @@ class Table:
                 return column
         raise KeyError(f"{self.name} has no column {name}")
 
+    def valid(self, name: str) -> tuple[float, float]:
+        """Range of a column's values, inclusive; LookupError if it has none."""
+        valid = self.column(name).valid
+        if valid is None:
+            raise LookupError(f"{self.name}.{name} has no valid range")
+        return valid
+
 
 _INSTANT_UNIT = "ms since 1970-01-01T00Z, shown in local time"
 
