@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import digest, rng, simulate
+from fleetgen import digest, limits, rng, simulate
 from fleetgen.derive import features
 from fleetgen.elementary import exponential, total
 from fleetgen.model import faults, params, sensors, stepper
@@ -155,6 +155,7 @@ class Tally:
     """Digest lanes by table, (day, 2), and statistics by "table.column" of one part."""
 
     block: Block
+    utc_offset_s: int
     digests: dict[str, NDArray[np.uint64]] = field(default_factory=dict)
     sketches: dict[str, Sketch] = field(default_factory=dict)
 
@@ -180,14 +181,18 @@ class Tally:
             if lanes.any()
         }
 
-    def coded(self, table: Table, column: str, counts: Counts) -> Codes | Plain:
+    def coded(
+        self, table: Table, column: str, counts: Counts, name: Constant, stamp: Instants
+    ) -> Codes | Plain:
         """Chunk of a column's counts, which are taken into its sketch; nulls are left out there.
 
-        Codes into their range of levels; plain where that exceeds 65,536.
+        Codes into their range of levels; plain where that exceeds 65,536. `name` and `stamp` say
+        whose counts they are, and of when.
         """
         known, total, low, high = sensors.extent(counts)
         if not known:
             return Codes(np.zeros(counts.size, np.uint8), np.array([NULL]))
+        limits.check_counts(table, column, counts, (low, high), name.text, stamp, self.utc_offset_s)
         self.sketches.setdefault(f"{table.name}.{column}", Sketch()).add(known, total, low, high)
         span, nulls = high - low + 1, known < counts.size
         if 256 < span + nulls <= 65_536:
@@ -209,11 +214,6 @@ class Tally:
         codes = np.empty(counts.size, np.uint8) if narrow else np.empty(counts.size, np.uint16)
         sensors.code(counts, low, span, codes)
         return Codes(codes, levels)
-
-
-def _channel(seed: int, stream: Stream, entity: str, number: int, sigma: float) -> float:
-    """Fixed error of a sensor channel."""
-    return sigma * rng.normal(rng.key(seed, stream, entity), number)
 
 
 Stuck = Callable[[faults.Fault], int]
@@ -313,7 +313,7 @@ def _read_string(
     start_s = int(around.midnights_s[0])
 
     def error(number: int, sigma: params.Parameter) -> float:
-        return errors * _channel(seed, Stream.STRING_SENSOR, place, number, sigma.value)
+        return errors * sensors.fixed_error(seed, Stream.STRING_SENSOR, place, number, sigma.value)
 
     room_c, frac, hall, ohm = (np.empty(rows) for _ in range(4))
     sensors.interpolated(around.room_c, 60, start_s, first_s, step_s, room_c)
@@ -401,13 +401,14 @@ def string_groups(
     )
     for first, end in clock.row_groups():
         rows = slice(first, end)
+        stamp, name = clock.instants(first, end), Constant(string_id, end - first)
         chunks = {
-            n: tally.coded(STRING_RAW, n, c[rows])
+            n: tally.coded(STRING_RAW, n, c[rows], name, stamp)
             for n, c in zip(names, samples.counts[:5], strict=True)
         }
         raw: RowGroup = {
-            "ts": clock.instants(first, end),
-            "string_id": Constant(string_id, end - first),
+            "ts": stamp,
+            "string_id": name,
             "mode": Codes(samples.mode[rows], (*MODES, None)),
             "equalize_flag": Codes(samples.equalizing[rows], flags),
             "generator_test_flag": Codes(test[rows], flags),
@@ -415,13 +416,15 @@ def string_groups(
             **chunks,
         }
         calc: RowGroup = {
-            "ts": clock.instants(first, end),
-            "string_id": Constant(string_id, end - first),
-            "power_w": tally.coded(STRING_CALC, "power_w", samples.counts[5, rows]),
-            "thd_pct": tally.coded(STRING_CALC, "thd_pct", samples.counts[6, rows]),
+            "ts": stamp,
+            "string_id": name,
+            **{
+                n: tally.coded(STRING_CALC, n, c[rows], name, stamp)
+                for n, c in zip(("power_w", "thd_pct"), samples.counts[5:], strict=True)
+            },
         }
         for table, group in ((STRING_RAW, raw), (STRING_CALC, calc)):
-            ordered = {name: group[name] for name in table.names}
+            ordered = {column: group[column] for column in table.names}
             tally.digest(table, string_id, ordered, clock.prefix, first, clock.day_bounds)
             yield table, ordered
 
@@ -554,8 +557,10 @@ def _read_jar(
     errors = float(model.scenario.sensor_errors)
     counts = np.empty((2, ticks.rows), np.int32)
     key = rng.key(seed, Stream.JAR_NOISE, jar_id)
-    gain = _channel(seed, Stream.JAR_SENSOR, jar_id, 0, params.JAR_VOLTAGE_GAIN.value)
-    offset = _channel(seed, Stream.JAR_SENSOR, jar_id, 1, params.JAR_TEMPERATURE_OFFSET.value)
+    gain = sensors.fixed_error(seed, Stream.JAR_SENSOR, jar_id, 0, params.JAR_VOLTAGE_GAIN.value)
+    offset = sensors.fixed_error(
+        seed, Stream.JAR_SENSOR, jar_id, 1, params.JAR_TEMPERATURE_OFFSET.value
+    )
     sensors.sample_jar(
         played.t_s,
         played.replay.jar_v[j],
@@ -625,6 +630,8 @@ def jar_groups(
     hours[:, features.READING] = _at_ends(resistance, clock.hour_bounds)
     if not wanted:
         return
+    whole = clock.instants(0, clock.rows)
+    limits.check_runs(JAR_RAW, "resistance_mohm", resistance, jar_id, whole, tally.utc_offset_s)
     soc = _runs(clock, played.t_s, played.replay.jar_soc[j], 100.0 * 100.0)
     hourly_s, hourly = _hourly_soh(played, j, clock)
     soh = _runs(clock, hourly_s, hourly, 100.0 * 1000.0)
@@ -634,8 +641,10 @@ def jar_groups(
         raw: RowGroup = {
             "ts": stamp,
             "battery_id": name,
-            "voltage_v": tally.coded(JAR_RAW, "voltage_v", voltage[first:end]),
-            "temperature_c": tally.coded(JAR_RAW, "temperature_c", temperature[first:end]),
+            "voltage_v": tally.coded(JAR_RAW, "voltage_v", voltage[first:end], name, stamp),
+            "temperature_c": tally.coded(
+                JAR_RAW, "temperature_c", temperature[first:end], name, stamp
+            ),
             "resistance_mohm": reading,
             "conductance_s": Runs(reading.lengths, conductance_counts(reading.counts)),
         }
@@ -819,7 +828,7 @@ def _read_room(
         return out
 
     def error(number: int, sigma: params.Parameter) -> float:
-        return errors * _channel(seed, Stream.ENV_SENSOR, sensor_id, number, sigma.value)
+        return errors * sensors.fixed_error(seed, Stream.ENV_SENSOR, sensor_id, number, sigma.value)
 
     counts = np.empty((4, rows), np.int32)
     key = rng.key(seed, Stream.ENV_NOISE, sensor_id)
@@ -854,13 +863,17 @@ def room_groups(
     step_s = clock.grid.interval_s
     sensors.overlay(*around.cooling, clock.first_s, step_s, status)
     for first, end in clock.row_groups():
+        stamp, name = clock.instants(first, end), Constant(sensor_id, end - first)
         group: RowGroup = {
-            "ts": clock.instants(first, end),
-            "sensor_id": Constant(sensor_id, end - first),
-            **{n: tally.coded(ENV, n, c[first:end]) for n, c in zip(names, counts, strict=True)},
+            "ts": stamp,
+            "sensor_id": name,
+            **{
+                n: tally.coded(ENV, n, c[first:end], name, stamp)
+                for n, c in zip(names, counts, strict=True)
+            },
             "hvac_status": Codes(status[first:end], COOLING),
         }
-        group = {name: group[name] for name in ENV.names}
+        group = {column: group[column] for column in ENV.names}
         tally.digest(ENV, sensor_id, group, clock.prefix, first, clock.day_bounds)
         yield group
 

@@ -67,6 +67,13 @@ class Table:
                 return column
         raise KeyError(f"{self.name} has no column {name}")
 
+    def valid(self, name: str) -> tuple[float, float]:
+        """Range of a column's values, inclusive; LookupError if it has none."""
+        valid = self.column(name).valid
+        if valid is None:
+            raise LookupError(f"{self.name}.{name} has no valid range")
+        return valid
+
 
 _INSTANT_UNIT = "ms since 1970-01-01T00Z, shown in local time"
 
@@ -494,10 +501,15 @@ ANOMALY = Table(
             "kind",
             "text",
             "spike, drift, offset, loose_lead, stuck, dropout, communication_loss; of an injected "
-            "event: outage, hvac_failure, the profile or the failure mode",
+            "event: outage, hvac_failure, capacity_test, the profile or the failure mode",
         ),
         Column("start_ts", "instant", "beginning", unit=_INSTANT_UNIT),
-        Column("end_ts", "instant", "end, exclusive; may lie after the run", unit=_INSTANT_UNIT),
+        Column(
+            "end_ts",
+            "instant",
+            "end, exclusive; may lie after the run; of a capacity test, when it ends at the latest",
+            unit=_INSTANT_UNIT,
+        ),
         Column(
             "magnitude",
             "float",

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import rng, system
+from fleetgen import limits, rng, system
 from fleetgen.elementary import total
 from fleetgen.errors import SimulationError
-from fleetgen.model import electrical, params, stepper, thermal
+from fleetgen.model import electrical, stepper, thermal
 from fleetgen.model.stepper import Replay, Trace
 from fleetgen.spec import Block
 from fleetgen.system import SlowDays, SystemModel
-from fleetgen.units import SECONDS_PER_DAY, iso_instant
+from fleetgen.units import SECONDS_PER_DAY
 from fleetgen.world import World, world
 
 Floats = NDArray[np.float64]
@@ -86,7 +86,8 @@ class SlowPath:
         Capacity tests, which begin at `tested_s`, do not transfer the load.
         """
         on_battery = self.mode[s] == stepper.DISCHARGE
-        edge = np.flatnonzero(on_battery[1:] != on_battery[:-1]) + 1
+        before = np.insert(on_battery[:-1], 0, False)
+        edge = np.flatnonzero(on_battery != before)
         instants: Ints = self.t_s[edge]
         if not tested_s.size:
             return instants
@@ -167,6 +168,7 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
     strings, jars = len(model.populations), model.system.jars_per_string
     slow = [system.slow_days(model, s, first, end) for s in range(strings)]
     days = SlowDays(*(np.stack(a) for a in zip(*slow, strict=True)))
+    limits.check_days(model, days)
     heat, off = system.heat_j_per_k(model), system.offline(model)
     states = np.empty((end - first + 1, strings, _JAR_STATES * jars + stepper.STRING_STATES))
     bus = np.zeros((end - first + 1, stepper.BUS_STATES + stepper.BUS_STATES_PER_STRING * strings))
@@ -200,8 +202,13 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
             load_buffer,
             loads,
         )
+        if status == stepper.TOO_MANY_ROWS:
+            raise SimulationError(
+                f"{model.system.system_id}: a day has more than {stepper.MOST_ROWS} rows of its "
+                "physical grid; too many events in one day: lower outages_per_year"
+            )
         if status != stepper.OK:
-            raise _failed(model, status, n_rows, instant_s)
+            raise limits.of_walk(model, status, n_rows, instant_s, states[index + 1], works)
         rows.append(rows[-1] + n_rows)
         counts.append(loads.copy())
         traces.append(
@@ -231,24 +238,6 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
 
 def _world(model: SystemModel, block: Block) -> World:
     return world(model.seed, model.location, model.grid, block, model.scenario)
-
-
-def _failed(model: SystemModel, status: int, where: int, instant_s: int) -> SimulationError:
-    name = model.system.system_id
-    if status == stepper.TOO_HOT:
-        s, j = divmod(where, model.system.jars_per_string)
-        jar = model.system.strings[s].jar_ids[j]
-        limit = params.JAR_TEMPERATURE_LIMIT.value
-        at = iso_instant(instant_s, model.grid.utc_offset_s)
-        return SimulationError(
-            f"{jar}: temperature_c above {limit:.1f} or not a number at {at} (thermal). Repeat "
-            f"with: fleetgen generate ... --strings {model.system.strings[s].string_id} "
-            "--executor serial"
-        )
-    return SimulationError(
-        f"{name}: a day has more than {stepper.MOST_ROWS} rows of its physical grid; too many "
-        "events in one day: lower outages_per_year"
-    )
 
 
 @dataclass(frozen=True, eq=False)

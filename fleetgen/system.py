@@ -18,8 +18,10 @@ from fleetgen.model import (
     electrical,
     events,
     failures,
+    load,
     params,
     population,
+    sensors,
     stepper,
 )
 from fleetgen.model.failures import Failures, Precursor
@@ -36,8 +38,6 @@ Ints = NDArray[np.int64]
 _NEVER_S = 2**62
 _MARGIN_DAYS = 31
 """Days over which events are drawn beyond a span: a later one may prolong one that began in it."""
-
-_DISCHARGE_CELL_V = params.NOMINAL_CELL.value
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,16 +108,7 @@ def system_model(
     constants = _constants(seed, system, units, failing, scenario)
     k_load = rng.key(seed, Stream.LOAD, system.system_id)
     k_charger = rng.key(seed, Stream.CHARGER, system.system_id)
-    rated_ah = total(constants.rated_ah.tolist())
-    if system.kind == "UPS":
-        low, high = params.LOAD_MINIMUM.value, params.LOAD_MAXIMUM.value
-        per_ah = params.UPS_RATED_POWER.value * constants.cells * jars / 100.0
-        rated_w = per_ah * rated_ah / params.INVERTER_EFFICIENCY.value
-    else:
-        high = 1.0
-        low = params.RECTIFIER_MINIMUM.value / params.RECTIFIER_MAXIMUM.value
-        nominal_v = _DISCHARGE_CELL_V * constants.cells * jars
-        rated_w = params.RECTIFIER_MAXIMUM.value * rated_ah * nominal_v
+    low, high = load.mean_range(system.kind)
     return SystemModel(
         seed=seed,
         scenario=scenario,
@@ -133,7 +124,12 @@ def system_model(
         ),
         charger_offset=params.CHARGER_OFFSET.value * rng.normal(k_charger, 0),
         load_mean_frac=low + (high - low) * rng.uniform(k_load, 0),
-        rated_load_w=rated_w,
+        rated_load_w=load.rated_w(
+            system.kind,
+            total(constants.rated_ah.tolist()),
+            system.strings[0].model.cells,
+            jars,
+        ),
     )
 
 
@@ -153,7 +149,10 @@ def _constants(
         for s in system.strings
     ]
     gains = [
-        [_sensor(seed, jar, 2, params.RESISTANCE_GAIN.value) for jar in s.jar_ids]
+        [
+            sensors.fixed_error(seed, Stream.JAR_SENSOR, jar, 2, params.RESISTANCE_GAIN.value)
+            for jar in s.jar_ids
+        ]
         for s in system.strings
     ]
     errors = 1.0 if scenario.sensor_errors else 0.0
@@ -190,11 +189,6 @@ def _constants(
         dead_cell_s=terminal(failures.SHORT),
         open_s=terminal(failures.CORROSION),
     )
-
-
-def _sensor(seed: int, entity: str, number: int, sigma: float) -> float:
-    """Fixed error of one sensor channel."""
-    return sigma * rng.normal(rng.key(seed, Stream.JAR_SENSOR, entity), number)
 
 
 @lru_cache(maxsize=8)
@@ -348,14 +342,21 @@ def _days(model: SystemModel, s: int, end_day: int) -> ageing.Days:
     for start in t.equalize_start_s:
         if (day := day_of(start)) < count:
             equalized[day] = 1.0
-    rate_per_h = _share_of_load_per_h(model)
+    rate_per_h = load.current_per_ah(
+        model.load_mean_frac * model.rated_load_w,
+        total(model.constants.rated_ah.tolist()),
+        model.system.strings[0].model.cells,
+        model.system.jars_per_string,
+    )
     discharges = [
         (day_of(a), min(rate_per_h * (b - a) / SECONDS_PER_HOUR, _DEEPEST))
         for a, b in zip(t.discharge_start_s.tolist(), t.discharge_end_s.tolist(), strict=True)
     ]
     discharges += [
-        (day_of(start), _DEEPEST)
-        for start, string in zip(t.test_start_s, t.test_string, strict=True)
+        (day_of(a), min(params.TEST_RATE.value * (b - a) / SECONDS_PER_HOUR, _DEEPEST))
+        for a, b, string in zip(
+            t.test_start_s.tolist(), t.test_end_s.tolist(), t.test_string, strict=True
+        )
         if string == s
     ]
     for day, depth in discharges:
@@ -381,13 +382,6 @@ def _hours_discharged(depth: float) -> float:
     """Hours below 90 % of charge while what a discharge took returns at the charger's limit."""
     beyond = max(0.0, depth - params.DISCHARGED_DEPTH.value)
     return params.RECHARGE_LENGTHENING.value * beyond / params.CHARGE_LIMIT.value
-
-
-def _share_of_load_per_h(model: SystemModel) -> float:
-    """Current that the mean load takes from a string, over C10 [1/h]."""
-    nominal_v = _DISCHARGE_CELL_V * model.constants.cells * model.system.jars_per_string
-    power_w = model.load_mean_frac * model.rated_load_w
-    return power_w / nominal_v / total(model.constants.rated_ah.tolist())
 
 
 @kernel
@@ -457,13 +451,12 @@ def _events_between(
 ) -> tuple[Ints, Floats]:
     """Events that touch [start_s, end_s] as the stepper takes them, and their deviations."""
     t = timeline
-    limit_s = int(params.TEST_LIMIT.value * SECONDS_PER_HOUR)
     every = stepper.ALL_STRINGS
     kinds: list[tuple[int, int | Ints, Ints, Ints]] = [
         (stepper.OUTAGE, every, t.discharge_start_s, t.discharge_end_s),
         (stepper.EQUALIZING, every, t.equalize_start_s, t.equalize_end_s),
         (stepper.DEVIATION, every, t.charger_start_s, t.charger_end_s),
-        (stepper.TEST, t.test_string, t.test_start_s, t.test_start_s + limit_s),
+        (stepper.TEST, t.test_string, t.test_start_s, t.test_end_s),
         (stepper.OFF, offline.string, offline.start_s, offline.end_s),
     ]
     rows = np.concatenate(

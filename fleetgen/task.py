@@ -96,7 +96,7 @@ class Part:
         self._files: list[tuple[FileEntry, bytes]] = []
         self._rows: dict[str, int] = defaultdict(int)
         self._tables: dict[str, Table] = {}
-        self.tally = Tally(job.block)
+        self.tally = Tally(job.block, job.run.grid.utc_offset_s)
         self.receipt_states: dict[str, dict[str, object]] = {}
         self.member: bytes | None = None
 

@@ -137,7 +137,7 @@ def sampling() -> None:
         midnights,
         np.zeros(0),
     )
-    clock, tally = BlockClock(_GRID, _BLOCK), Tally(_BLOCK)
+    clock, tally = BlockClock(_GRID, _BLOCK), Tally(_BLOCK, _GRID.utc_offset_s)
 
     def past(_: int) -> tuple[World, BlockReplay]:
         return around, played

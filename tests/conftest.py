@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fleetgen.spec import DEFAULT_SCENARIO, Scenario
+from fleetgen.spec import Scenario
 from tests.properties.plan import CLEAN, Changes, DataSet, generated
 
 Make = Callable[..., DataSet]
@@ -14,7 +14,7 @@ Make = Callable[..., DataSet]
 def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Make a data set of the plan with changes, each once a session or `again`.
 
-    Under the default scenario, or another.
+    Under the scenario of the plan, or another.
     """
     made: dict[str, DataSet] = {}
 
@@ -22,7 +22,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
         changes: Changes | None = None,
         *,
         again: bool = False,
-        scenario: Scenario = DEFAULT_SCENARIO,
+        scenario: Scenario | None = None,
     ) -> DataSet:
         key = repr((changes or {}, scenario))  # the order of a fleet's tables is part of it
         if key not in made or again:

@@ -451,8 +451,8 @@ def shared(strings: list[Cells], power_w: float, t: int) -> list[float] | None:
 class Plan:
     """What the outside does; functions of the instant, and intervals [start, end).
 
-    `charger` deviates by V/cell in (start, end, deviation); `tests` are (string, start), and
-    `offline` (string, start, end).
+    `charger` deviates by V/cell in (start, end, deviation); `tests`, whose end is the latest, and
+    `offline` are (string, start, end).
     """
 
     midnight_s: int
@@ -464,7 +464,7 @@ class Plan:
     outages: list[tuple[int, int]] = field(default_factory=list)
     equalizing: list[tuple[int, int]] = field(default_factory=list)
     charger: list[tuple[int, int, float]] = field(default_factory=list)
-    tests: list[tuple[int, int]] = field(default_factory=list)
+    tests: list[tuple[int, int, int]] = field(default_factory=list)
     offline: list[tuple[int, int, int]] = field(default_factory=list)
 
     def outage(self, t: int) -> tuple[int, int] | None:
@@ -474,8 +474,7 @@ class Plan:
         """Instants at which something begins or ends."""
         found = {e for pair in (*self.outages, *self.equalizing) for e in pair}
         found |= {e for *span, _ in self.charger for e in span}
-        found |= {e for _, start in self.tests for e in (start, start + 6 * 3600)}
-        return found | {e for _, *span in self.offline for e in span}
+        return found | {e for _, *span in (*self.tests, *self.offline) for e in span}
 
 
 CHARGING = ("float", "boost", "equalize")
@@ -508,8 +507,8 @@ def walk(strings: list[Cells], plan: Plan) -> list[dict[str, Any]]:  # noqa: C90
             return "boost"
         return "equalize" if any(a <= t < b for a, b in plan.equalizing) else "float"
 
-    def tested(s: int) -> tuple[int, int] | None:
-        runs = [x for x in plan.tests if x[0] == s and x[1] <= t < x[1] + 6 * 3600]
+    def tested(s: int) -> tuple[int, int, int] | None:
+        runs = [x for x in plan.tests if x[0] == s and x[1] <= t < x[2]]
         return next((x for x in runs if x not in tests_over), None)
 
     def string_mode(s: int) -> str:

@@ -24,6 +24,7 @@ TWO_SYSTEMS = {
 def config(
     systems: Mapping[str, Any] = ONE_STRING,
     place: Mapping[str, Any] | None = None,
+    climates: Mapping[str, Any] | None = None,
     **overrides: Any,
 ) -> RunConfig:
     """A run of one location; `overrides` are keys with __ for the dot."""
@@ -46,6 +47,7 @@ def config(
         "time_zone": "Asia/Bangkok",
         "utc_offset_hours": 7.0,
         "locations": {LOCATION: location},
+        **({"climates": dict(climates)} if climates else {}),
     }
     return load(
         overrides={

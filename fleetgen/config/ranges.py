@@ -18,8 +18,8 @@ from fleetgen.config.sections import (
     ModelTable,
     SystemTable,
 )
-from fleetgen.model import params
-from fleetgen.schema import ENV, JAR_RAW, STRING_CALC, STRING_RAW, Table
+from fleetgen.model import load, params
+from fleetgen.schema import ENV, JAR_RAW, STRING_CALC, STRING_RAW
 from fleetgen.units import SECONDS_PER_DAY
 
 LONGEST_OUTAGE_S = SECONDS_PER_DAY
@@ -29,17 +29,10 @@ SIGMAS = 4.0
 """Deviations from a mean that a run hardly ever exceeds."""
 
 
-def _valid(table: Table, name: str) -> tuple[float, float]:
-    valid = table.column(name).valid
-    if valid is None:
-        raise LookupError(f"{table.name}.{name} has no valid range")
-    return valid
-
-
-_POWER_W = -_valid(STRING_CALC, "power_w")[0]
-_CURRENT_A = -_valid(STRING_RAW, "current_a")[0]
-_CONDUCTANCE_S = _valid(JAR_RAW, "conductance_s")[1]
-_OUTDOOR_C = _valid(ENV, "outdoor_temperature_c")
+_POWER_W = -STRING_CALC.valid("power_w")[0]
+_CURRENT_A = -STRING_RAW.valid("current_a")[0]
+_CONDUCTANCE_S = JAR_RAW.valid("conductance_s")[1]
+_OUTDOOR_C = ENV.valid("outdoor_temperature_c")
 
 
 def check_ranges(faults: Faults, fleet: FleetSection) -> None:
@@ -96,12 +89,9 @@ def _check_climate(faults: Faults, keys: Keys, climate: ClimateTable) -> None:
 
 def _highest_load_w(system: SystemTable, rated_ah: float, cells: int) -> float:
     """Highest load [W] of strings of `rated_ah` in all: the law's rating, office hours, wander."""
-    in_series = cells * system.jars_per_string
     swing = 1.0 + params.LOAD_OFFICE.value + SIGMAS * params.LOAD_WANDER.value
-    if system.kind == "UPS":
-        per_ah = params.UPS_RATED_POWER.value / 100.0 / params.INVERTER_EFFICIENCY.value
-        return per_ah * rated_ah * in_series * params.LOAD_MAXIMUM.value * swing
-    return params.RECTIFIER_MAXIMUM.value * rated_ah * params.NOMINAL_CELL.value * in_series * swing
+    _, highest = load.mean_range(system.kind)
+    return load.rated_w(system.kind, rated_ah, cells, system.jars_per_string) * highest * swing
 
 
 def _beyond(system: SystemTable, rated_ah: float, cells: int) -> str:
@@ -157,7 +147,7 @@ def _climate_cautions(where: str, climate: ClimateTable) -> Iterator[str]:
     if lowest < _OUTDOOR_C[0] or highest > _OUTDOOR_C[1]:
         yield (
             f"{where}: the weather may reach {lowest:.1f} to {highest:.1f} degC, and the sensors' "
-            f"range is {_OUTDOOR_C[0]:g} to {_OUTDOOR_C[1]:g} degC"
+            f"range is {_OUTDOOR_C[0]:g} to {_OUTDOOR_C[1]:g} degC; beyond it the run stops"
         )
 
 
@@ -167,4 +157,7 @@ def _location_cautions(fleet: FleetSection, where: str, location: LocationTable)
         whole_ah = sum(model.rated_capacity_ah for model in models)
         beyond = _beyond(system, whole_ah, models[0].cells)
         if beyond:
-            yield f"{where}.systems.{name}: a string that is left alone may carry {beyond}"
+            yield (
+                f"{where}.systems.{name}: a string that is left alone may carry {beyond}; beyond "
+                "it the run stops"
+            )

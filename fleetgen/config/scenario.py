@@ -19,13 +19,17 @@ from fleetgen.config.sections import (
     SensorFault,
     SystemTable,
 )
+from fleetgen.model import params
 from fleetgen.schema import ENV, JAR_RAW, STRING_RAW
-from fleetgen.units import SECONDS_PER_DAY, local_instant_s
+from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, local_instant_s
 
 SHARE_TOLERANCE = 1e-9
 
 EARLIEST_ONSET_DAYS = 1096
 """A failure may have begun so long before the run: three years, a leap day among them."""
+
+LONGEST_TEST_S = round(params.TEST_LIMIT.value * SECONDS_PER_HOUR)
+"""A capacity test that no cut-off has ended is ended then."""
 
 _TABLES = {"jar": JAR_RAW, "string": STRING_RAW, "environmental sensor": ENV}
 _CHANNELS = {
@@ -183,7 +187,7 @@ def _kinds(each: InjectTable) -> list[str]:
     match each.kind, each.value:
         case (("outage" | "hvac_failure"), _):
             return ["location"]
-        case "failure_mode", "thermal_runaway":
+        case ("capacity_test", _) | ("failure_mode", "thermal_runaway"):
             return ["string"]
         case "failure_mode", value if value not in get_args(spec.FailureMode):
             return ["jar", "string"]
@@ -295,3 +299,6 @@ def _check_duration(faults: Faults, keys: Keys, each: InjectTable) -> None:
         faults.add(minutes, MISSING, f"{each.kind} needs it, or duration_days")
     elif each.kind == "failure_mode" and each.duration_s < SECONDS_PER_DAY:
         faults.add(here, value, "must be at least a day, the step in which a failure proceeds")
+    elif each.kind == "capacity_test" and each.duration_s > LONGEST_TEST_S:
+        hours = LONGEST_TEST_S / SECONDS_PER_HOUR
+        faults.add(here, value, f"must be at most {hours:g} hours, after which any test is ended")

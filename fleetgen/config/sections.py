@@ -15,10 +15,7 @@ from fleetgen import spec
 from fleetgen.schema import JAR_RAW, STRING_RAW
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_MINUTE
 
-JAR_LIMIT_V, STRING_LIMIT_V = (
-    column.valid[1] if column.valid else float("inf")
-    for column in (JAR_RAW.column("voltage_v"), STRING_RAW.column("voltage_v"))
-)
+JAR_LIMIT_V, STRING_LIMIT_V = (table.valid("voltage_v")[1] for table in (JAR_RAW, STRING_RAW))
 """Highest voltages [V] that the monitor reports."""
 
 _LONGEST_DAYS = 18_262.5
@@ -211,7 +208,7 @@ class InjectTable(Table):
     """Something forced on a named entity; see `spec.Injection` and the rules in `scenario`."""
 
     kind: spec.InjectionKind = _key(
-        ..., "outage, hvac_failure, profile, failure_mode or sensor_fault", "outage"
+        ..., "outage, hvac_failure, capacity_test, profile, failure_mode or sensor_fault", "outage"
     )
     target: str = _key(
         ..., "the id of a location, string, jar or environmental sensor as text", "DC-CNX-01"

@@ -173,6 +173,7 @@ def discharge_voltages(
     V = n (OCV - K x / (1 - x)) - I R - n V_cdf with x = q / C(I, T, SOH): flat to x = 0.9, then the
     knee. `depleting_a` is the current that depletion remembers; `family` is (capacity factor, knee
     rate, exponent, R mOhm, K V/cell). x ends at 0.9999, where the law does; the cut-off is first.
+    An exhausted jar falls to 0 V: reversal is not modelled (decision 0010).
     """
     rate = depleting_a / rated_ah
     derating = 0.0
@@ -189,7 +190,8 @@ def discharge_voltages(
         )
         if rate > 0.0:
             v -= coup_de_fouet_cell_v(rate, drawn_ah, rated_ah, rest_s, growth[j])
-        out_v[j] = cells[j] * v - current_a * resistance_dc_ohm(family[3], rated_ah, growth[j], t)
+        loaded_v = cells[j] * v - current_a * resistance_dc_ohm(family[3], rated_ah, growth[j], t)
+        out_v[j] = max(0.0, loaded_v)
         total += out_v[j]
     return total
 

@@ -42,7 +42,8 @@ class Timeline:
     The battery carries the load in [discharge_start_s, discharge_end_s), without overlap;
     `self_test` marks planned ones. The charger is asked to equalise in [equalize_start_s,
     equalize_end_s) and deviates by `charger_v` [V/cell] in [charger_start_s, charger_end_s). String
-    number `test_string` is discharged for its capacity from `test_start_s` on.
+    number `test_string` is discharged for its capacity from `test_start_s` to its cut-off, at the
+    latest to `test_end_s`.
     """
 
     discharge_start_s: Ints
@@ -55,6 +56,7 @@ class Timeline:
     charger_v: NDArray[np.float64]
     test_string: Ints
     test_start_s: Ints
+    test_end_s: Ints
 
     def tests_s(self, string: int) -> Ints:
         """Starts of the capacity tests of one string [s]."""
@@ -284,10 +286,11 @@ def timeline(
     rain: Rain,
     scenario: Scenario,
 ) -> Timeline:
-    """All events of one system that begin after midnight of `first_day`, up to `end_day`.
+    """All events of one system that begin at or after midnight of `first_day`, up to `end_day`.
 
     Some may begin later (up to the end of the last quarter). A charger's deviation may have begun
-    before. A capacity test waits for 72 h without an outage: else it is a week later.
+    before. A capacity test of the calendar waits for 72 h without an outage: else it is a week
+    later.
     """
     start_s = first_day * SECONDS_PER_DAY - utc_offset_s
     spanned = months(first_day, end_day)
@@ -301,22 +304,25 @@ def timeline(
     for year, month in spanned:
         test = _self_test_s(system, seed, year, month, utc_offset_s)
         carried.append((test, test + int(params.SELF_TEST_LENGTH.value), True))
-    discharges = _without_overlap(sorted(e for e in carried if e[0] > start_s))
+    discharges = _without_overlap(sorted(e for e in carried if e[0] >= start_s))
     quarters = sorted({(year, (month - 1) // 3) for year, month in spanned})
     equalizing = [_equalize_s(system, seed, y, q, utc_offset_s) for y, q in quarters]
-    equalizing = [e for e in equalizing if e[0] > start_s]
+    equalizing = [e for e in equalizing if e[0] >= start_s]
     deviating = [
         episode
         for year, month in months(first_day - int(params.CHARGER_LONGEST.value), end_day)
         for episode in _charger_episodes(system, seed, year, month, utc_offset_s)
         if episode[1] > start_s
     ]
+    years = sorted({year for year, _ in spanned})
     tests = sorted(
-        (_rested(_test_s(location, string.string_id, seed, year, utc_offset_s), outages_s), s)
-        for year in sorted({year for year, _ in spanned})
+        (start, end, s)
         for s, string in enumerate(system.strings)
+        for start, end in _tests(
+            location, string.string_id, seed, years, utc_offset_s, outages_s, scenario
+        )
+        if start >= start_s
     )
-    tests = [test for test in tests if test[0] > start_s]
     starts, ends, planned = ([e[i] for e in discharges] for i in range(3))
     return Timeline(
         np.array(starts, np.int64),
@@ -327,9 +333,33 @@ def timeline(
         np.array([e[0] for e in deviating], np.int64),
         np.array([e[1] for e in deviating], np.int64),
         np.array([e[2] for e in deviating], np.float64),
-        np.array([s for _, s in tests], np.int64),
-        np.array([t for t, _ in tests], np.int64),
+        np.array([s for _, _, s in tests], np.int64),
+        np.array([start for start, _, _ in tests], np.int64),
+        np.array([end for _, end, _ in tests], np.int64),
     )
+
+
+def _tests(
+    location: Location,
+    string_id: str,
+    seed: int,
+    years: list[int],
+    utc_offset_s: int,
+    outages_s: list[int],
+    scenario: Scenario,
+) -> list[tuple[int, int]]:
+    """Capacity tests (start, latest end) [s] of a string: the years' and injected ones."""
+    limit_s = int(params.TEST_LIMIT.value * SECONDS_PER_HOUR)
+    starts = [
+        _rested(_test_s(location, string_id, seed, year, utc_offset_s), outages_s) for year in years
+    ]
+    found = [(start, start + limit_s, False) for start in starts]
+    found += [
+        (i.start_s, i.start_s + i.duration_s, False)
+        for i in scenario.injections
+        if i.kind == "capacity_test" and i.target == string_id
+    ]
+    return [(start, end) for start, end, _ in _without_overlap(sorted(found))]
 
 
 def _rested(start_s: int, outages_s: list[int]) -> int:

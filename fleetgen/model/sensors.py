@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fleetgen import rng
 from fleetgen.jit import kernel
 from fleetgen.model import params
-from fleetgen.rng import Key
+from fleetgen.rng import Key, Stream
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,6 +42,11 @@ _DISCHARGE = 3
 _IDLE = 4
 NULL_COUNT = np.iinfo(np.int32).min
 """Null among int32 counts."""
+
+
+def fixed_error(seed: int, stream: Stream, entity: str, number: int, sigma: float) -> float:
+    """Gain or offset error that an instrument's channel has for good."""
+    return sigma * rng.normal(rng.key(seed, stream, entity), number)
 
 
 @kernel

@@ -23,6 +23,7 @@ from fleetgen import rng
 from fleetgen.elementary import exponential
 from fleetgen.jit import kernel
 from fleetgen.model import electrical, params, thermal
+from fleetgen.schema import JAR_RAW, STRING_RAW
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -50,7 +51,8 @@ CUT_UNTIL, LOW_FOR_S, TESTED_UNTIL = range(2, 5)
 BUS_STATES, BUS_STATES_PER_STRING = 2, 3
 NEVER = -1.0
 
-OK, TOO_HOT, TOO_MANY_ROWS = range(3)
+OK, TOO_MANY_ROWS, TEMPERATURE, VOLTAGE, CHARGE, CURRENT = range(6)
+"""How a walk ends: well, in too many rows, or at a jar of which this is impossible."""
 
 _FULL_SOC = params.FULL_SOC.value
 _FINISHING_S = params.FINISHING_TIME.value
@@ -68,7 +70,10 @@ _REST_S = params.RESISTANCE_REST.value
 _CABLE_OHM = params.CABLE_RESISTANCE.value
 _NEAR_CUTOFF_V = 0.25
 _NEWTON_TURNS = 12
-_HOTTEST_C = params.JAR_TEMPERATURE_LIMIT.value
+_COLDEST_C, _HOTTEST_C = JAR_RAW.valid("temperature_c")[0], params.JAR_TEMPERATURE_LIMIT.value
+_LOWEST_V, _HIGHEST_V = JAR_RAW.valid("voltage_v")
+_HIGHEST_A = STRING_RAW.valid("current_a")[1]
+_CHARGE_LIMIT = params.CHARGE_LIMIT.value * (1.0 + 1e-6)
 _TEST_RATE = params.TEST_RATE.value
 _OPEN_JAR_V = params.OPEN_JAR_V.value
 _TRIP_C = params.TRIP_TEMPERATURE.value
@@ -647,10 +652,10 @@ def _advance_all(
     bus: Floats,
     reached: Floats,
 ) -> int:
-    """Advance all strings over a row; returns OK, or 1 + the index of a jar that is too hot.
+    """Advance all strings over a row; returns OK, or 1 + the index of an impossible jar.
 
-    `reached` takes the pilot jars' mean temperature, the largest charging current over C10 and the
-    margin of the lowest voltage in discharge over its cut-off [V per jar].
+    `reached` takes the pilot jars' mean temperature, the largest charging current over C10, the
+    margin of the lowest voltage in discharge over its cut-off [V per jar], and what is impossible.
     """
     strings = states.shape[0]
     jars = works.shape[2]
@@ -676,11 +681,44 @@ def _advance_all(
         )
         reached[0] += state[jars // 2] / strings
         for j in range(jars):
-            if not state[j] < _HOTTEST_C:
+            wrong = _impossible(constants, s, j, modes[s], state, current_a, work)
+            if wrong != OK:
+                reached[3] = wrong
                 return int(1 + s * jars + j)
             if state[j] > _TRIP_C and modes[s] < DISCHARGE:
                 visit_s = seconds_to_visit(constants.visit_key[s], t + dt)
                 bus[_entry(s, CUT_UNTIL)] = t + dt + visit_s
+    return OK
+
+
+@kernel
+def _impossible(
+    constants: SystemConstants,
+    s: int,
+    j: int,
+    mode: int,
+    state: Floats,
+    current_a: float,
+    work: Floats,
+) -> int:
+    """What no law allows of a jar after a row, or OK; no comparison holds for NaN."""
+    if not _COLDEST_C <= state[j] < _HOTTEST_C:
+        return TEMPERATURE
+    if not _LOWEST_V <= work[JAR_V, j] <= _HIGHEST_V:
+        return VOLTAGE
+    rated_ah = constants.rated_ah[s]
+    removed_ah = state[work.shape[1] + j]
+    most_a = _CHARGE_LIMIT * rated_ah
+    if mode == DISCHARGE:
+        most_a = _HIGHEST_A
+        usable = constants.family[s, 0] * electrical.capacity_at_temperature(state[j])
+        if not removed_ah <= usable * rated_ah * work[SOH, j]:
+            return CHARGE
+    if not removed_ah >= 0.0:
+        return CHARGE
+    if not 0.0 <= current_a <= most_a:
+        work[SPARE, j] = current_a
+        return CURRENT
     return OK
 
 
@@ -802,8 +840,8 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
 
     `states` (string, 3 jar + 6) and `bus` (2 + 3 string,) are advanced in place; the trace and the
     discharge currents (string, row), of which `loads` counts those of each string, are filled from
-    their start. When a jar is too hot the status is TOO_HOT, and in place of the rows stands the
-    jar's index over all strings.
+    their start. When something of a jar is impossible, that is the status, and in place of the rows
+    stands the jar's index over all strings.
     """
     strings = states.shape[0]
     jars = works.shape[2]
@@ -811,7 +849,7 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
     t = x.midnight_s
     rows = 0
     load_a = np.zeros(strings)
-    reached = np.zeros(3)
+    reached = np.zeros(4)
     reached[2] = 1e9
     before = np.empty(strings, np.int64)
     modes = np.empty(strings, np.int64)
@@ -877,11 +915,11 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
         bus_v = _bus_v(t, dt, bus_mode, constants, jars, bus, x)
         _record(trace, rows, t, dt, bus_v, modes, load_a, currents, loads)
         rows += 1
-        hot = _advance_all(
+        where = _advance_all(
             constants, day, x, states, t, dt, bus_v, modes, load_a, works, bus, reached
         )
-        if hot != OK:
-            return TOO_HOT, hot - 1, t
+        if where != OK:
+            return int(reached[3]), where - 1, t
         _settle(t, dt, bus_mode, reached, bus)
         t += dt
     return TOO_MANY_ROWS, rows, t

@@ -133,6 +133,7 @@ LITERALS: dict[str, set[float]] = {
     "model/events.py": set(),
     "model/failures.py": {1e-6, 1e-9},
     "model/faults.py": {40.0, 1e9},  # the longest dropout in means, no bound
+    "model/load.py": set(),
     "model/population.py": {12.0, 1e3},
     "model/room.py": {5.0},
     "model/sensors.py": {10.0, 1e3, 1e4},

@@ -21,7 +21,6 @@ from fleetgen.cli import main
 from fleetgen.pipeline import generate
 from tests.conftest import Make
 from tests.properties.plan import (
-    PLAN,
     ROOT,
     SAMPLED,
     Changes,
@@ -29,6 +28,7 @@ from tests.properties.plan import (
     configured,
     differing,
     environment,
+    keys,
     run_python,
 )
 
@@ -207,10 +207,17 @@ def tree(path: Path) -> dict[str, tuple[int, str]]:
     }
 
 
+def toml(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name} = {toml(each)}' for name, each in value.items())}}}"
+    return json.dumps(value)
+
+
 def command(path: Path, *more: str, changes: Changes | None = None) -> list[str]:
     """The plan as a command line."""
-    keys = {**PLAN, **(changes or {}), "output.directory": str(path)}
-    sets = [f"--set={name}={json.dumps(value)}" for name, value in keys.items()]
+    sets = [f"--set={name}={toml(value)}" for name, value in keys(path, changes).items()]
     return ["generate", "--progress", "none", *sets, *more]
 
 

@@ -1,7 +1,8 @@
 """The plan that the promises are tested on, and data sets as tests look at them.
 
 Six days of a small fleet (`fleet.toml`), chosen so that a long outage crosses the edge of two days,
-of two months and of two blocks, and an equalising charge crosses another; `test_plan.py` says so.
+of two months and of two blocks, and an equalising charge crosses another; a failure of the cooling
+and a capacity test, which are injected, cross a third. `test_plan.py` says so.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,26 @@ import pytest
 from fleetgen.config import RunConfig, load
 from fleetgen.pipeline import generate
 from fleetgen.schema import TABLES
-from fleetgen.spec import DEFAULT_SCENARIO, Scenario
+from fleetgen.spec import Scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
 Changes = Mapping[str, object]
 """Keys of a configuration by dotted path; None takes one out."""
+
+HVAC_FAILURE = {
+    "kind": "hvac_failure",
+    "target": "NORTH",
+    "at": "2024-02-28T18:00:00",
+    "duration_minutes": 600.0,
+}
+CAPACITY_TEST = {
+    "kind": "capacity_test",
+    "target": "NORTH-UPS-01-S2",
+    "at": "2024-02-28T22:00:00",
+    "duration_minutes": 360.0,
+}
 
 PLAN: Changes = {
     "fleet.file": str(HERE / "fleet.toml"),
@@ -41,6 +56,7 @@ PLAN: Changes = {
     "run.sampling_seconds": 300,
     "execution.executor": "serial",
     "execution.block_days": 1,
+    "inject": (HVAC_FAILURE, CAPACITY_TEST),
 }
 
 SAMPLED = (
@@ -58,8 +74,15 @@ Digests = dict[Key, str]
 
 
 def keys(directory: Path | str, changes: Changes | None = None) -> dict[str, object]:
-    """Keys of the plan with changes, as `load` takes them."""
+    """Keys of the plan with changes, as `load` takes them: its own injections if within the run."""
     found = {**PLAN, **(changes or {}), "output.directory": str(directory)}
+    if found["inject"] is PLAN["inject"]:
+        start = datetime.fromisoformat(str(found["run.start_date"]))
+        end = start + timedelta(days=float(str(found["run.duration_days"])))
+        planned = (HVAC_FAILURE, CAPACITY_TEST)
+        found["inject"] = [
+            e for e in planned if start <= datetime.fromisoformat(str(e["at"])) < end
+        ]
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -68,17 +91,18 @@ def configured(directory: Path | str, changes: Changes | None = None) -> RunConf
     return load(overrides=keys(directory, changes))
 
 
-CLEAN = Scenario(sensor_faults=False)
-IDEAL = Scenario(sensor_errors=False, sensor_faults=False)
+PLANNED = configured("unused").to_scenario()
+CLEAN = replace(PLANNED, sensor_faults=False)
+IDEAL = replace(CLEAN, sensor_errors=False)
 
 
 def generated(
-    path: Path, changes: Changes | None = None, scenario: Scenario = DEFAULT_SCENARIO
+    path: Path, changes: Changes | None = None, scenario: Scenario | None = None
 ) -> DataSet:
-    """A data set of the plan with changes in this process, under a scenario."""
+    """A data set of the plan with changes in this process, under its scenario or another."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)  # no test pulls the plug
-        if scenario != DEFAULT_SCENARIO:
+        if scenario is not None:
             patch.setattr(RunConfig, "to_scenario", lambda _: scenario)
         generate(configured(path, changes))
     return DataSet(path)

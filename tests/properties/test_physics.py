@@ -17,6 +17,7 @@ STRINGS = {
     "NORTH-REC-01-S1": 24,
     "NORTH-REC-01-S2": 24,
     "NORTH-UPS-01-S1": 6,
+    "NORTH-UPS-01-S2": 6,  # its capacity is tested
     "NORTH-UPS-01-S3": 6,
     "SOUTH-UPS-01-S1": 8,
 }
@@ -78,12 +79,19 @@ def test_health_never_rises_within_a_unit(clean: DataSet) -> None:
     }
 
 
-def test_charge_drawn_is_charge_missing(make: Make) -> None:
-    """In the long outage: the integral of the Hall current against the truth of every jar."""
-    string, rated_ah = "NORTH-REC-01-S1", 120.0
+@pytest.mark.parametrize(
+    ("string", "rated_ah", "start"),
+    [("NORTH-REC-01-S1", 120.0, "2024-02-29"), ("NORTH-UPS-01-S2", 100.0, "2024-02-28")],
+)
+def test_charge_drawn_is_charge_missing(
+    make: Make, string: str, rated_ah: float, start: str
+) -> None:
+    """In the long outage, and in the capacity test: the integral of the Hall current against the
+    truth of every jar.
+    """
     made = make(
         {
-            "run.start_date": "2024-02-29",
+            "run.start_date": start,
             "run.duration_days": 2,
             "run.sampling_seconds": 10,
             "select.strings": string,

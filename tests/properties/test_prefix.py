@@ -16,11 +16,13 @@ def days(count: int) -> set[str]:
     return {(FIRST + timedelta(days=n)).isoformat() for n in range(count)}
 
 
-@pytest.mark.parametrize("length", [1, 2, 4, 5])
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5])
 def test_days_of_a_short_run_are_those_of_the_long_run(
     make: Make, whole: DataSet, length: int
 ) -> None:
-    """Two days end in the equalising charge, four in the outage and with the month."""
+    """Two days end in the equalising charge, three in the capacity test and the failure of the
+    cooling, four in the outage and with the month.
+    """
     short = make({"run.duration_days": length})
     assert {day for _, _, day in short.digests} == days(length)
     assert {table for table, _, _ in short.digests} == {*SAMPLED, "feature_store"}
@@ -33,10 +35,11 @@ def test_days_of_a_short_run_are_those_of_the_long_run(
     ("length", "changes"),
     [
         (1.8125, {}),  # ends in the equalising charge
+        (2.95, {}),  # ends in the capacity test and the failure of the cooling
         (3.99, {}),  # ends in the outage
         (3.99, {"run.sampling_seconds": 70}),  # no whole number of samples a day, none a run
         (0.03, {}),  # ends before the first hour does
-        (2.5, {"execution.block_days": None}),
+        (1.5, {"execution.block_days": None}),
     ],
 )
 def test_rows_of_a_run_that_ends_within_a_day_are_those_of_the_long_run(

@@ -259,6 +259,7 @@ def test_other_pythons_give_the_same(
 
 TINY: Changes = {
     "fleet.file": None,
+    "inject": None,
     "fleet.locations": {
         "TINY": {
             "name": "Tiny",

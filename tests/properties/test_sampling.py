@@ -12,12 +12,14 @@ from tests.conftest import Make
 from tests.properties.plan import SAMPLED, Changes, DataSet
 
 OUTAGE: Changes = {
-    "run.start_date": "2024-02-29",
-    "run.duration_days": 2,
+    "run.start_date": "2024-02-28",
+    "run.duration_days": 3,
     "select.strings": "NORTH-REC-01-S1,NORTH-UPS-01-S2",
     "execution.block_days": None,
 }
-"""The days around the outage, of a string with a float current channel and of one without."""
+"""The days around failed cooling, the capacity test of a string without a float current channel,
+and the outage, which a string with one sees, too.
+"""
 
 
 def at(made: DataSet, name: str, every_s: int) -> pa.Table:
@@ -41,16 +43,18 @@ def test_common_instants_have_common_values(
     other = make({**OUTAGE, "run.sampling_seconds": interval})
     expected, found = at(fine, name, common), at(other, name, common)
     entities = len(pc.unique(expected[TABLES[name].key[1]]))
-    assert expected.num_rows == entities * -(-2 * 86_400 // common)
+    assert expected.num_rows == entities * -(-3 * 86_400 // common)
     for column in expected.column_names:
         assert found[column].equals(expected[column]), column
 
 
 @pytest.mark.slow
-def test_the_instants_compared_hold_the_outage(fine: DataSet) -> None:
+def test_the_instants_compared_hold_the_outage_and_the_test(fine: DataSet) -> None:
     rows = at(fine, "telemetry_string_raw", 60)
     modes = np.array(rows["mode"].to_pylist())
-    assert np.count_nonzero(modes == "discharge") > 100
+    tested = np.array(rows["string_id"].to_pylist()) == "NORTH-UPS-01-S2"
+    assert np.count_nonzero((modes == "discharge") & ~tested) > 100
+    assert np.count_nonzero((modes == "discharge") & tested) > 180
     assert np.count_nonzero(modes == "boost") > 100
     assert {True, False} == {
         *at(fine, "telemetry_string_raw", 5)["transfer_event_flag"].to_pylist()

@@ -266,8 +266,8 @@ def test_package_data_are_found_inside_an_archive(tmp_path):
     for folder in ("config", "fleets"):
         shutil.copytree(package / folder, tree / folder)
     (tree / "model").mkdir()
-    front = ("__init__", "errors", "schema", "spec", "units", "model/__init__", "model/params")
-    for name in front:
+    front = ("__init__", "errors", "schema", "spec", "units")
+    for name in (*front, "model/__init__", "model/load", "model/params"):
         shutil.copy(package / f"{name}.py", tree / f"{name}.py")
     archive = shutil.make_archive(str(tmp_path / "package"), "zip", tree.parent)
     code = (
@@ -838,6 +838,12 @@ DRY_OUT = {
     "at": "2024-06-01T00:00:00",
     "duration_days": 400.0,
 }
+TEST = {
+    "kind": "capacity_test",
+    "target": STRING,
+    "at": "2025-01-02T22:00:00",
+    "duration_minutes": 360.0,
+}
 FAILING = {"kind": "profile", "value": "failing", "target": JAR}
 PROFILE = {"share": 1.0, "soh_per_year": 0.05, "resistance_per_year": 0.1}
 
@@ -1095,6 +1101,7 @@ def test_shares_may_be_rounded():
             without(STUCK, "channel") | {"value": "loose_lead", "target": STRING},
             ["is a string, and loose_lead is for a jar"],
         ),
+        (TEST | {"target": JAR}, ["is a jar, and capacity_test is for a string"]),
         # channel
         (OUTAGE | {"channel": "voltage_v"}, [".channel = 'voltage_v'", "outage", "leave it out"]),
         (DRY_OUT | {"channel": "voltage_v"}, ["failure_mode is not of one channel"]),
@@ -1155,6 +1162,8 @@ def test_shares_may_be_rounded():
             DRY_OUT | {"at": "2025-01-01T00:00:00", "duration_days": 0.5},
             [".duration_days = 0.5", "at least a day"],
         ),
+        (without(TEST, "duration_minutes"), ["capacity_test needs it"]),
+        (TEST | {"duration_minutes": 361.0}, ["= 361.0", "at most 6 hours"]),
     ],
 )
 def test_each_fault_of_an_injection_is_told_by_its_path(injection, parts):
@@ -1212,6 +1221,7 @@ def test_injections_that_go_together_are_accepted():
     injecting(OUTAGE, OUTAGE | {"at": "2025-01-02T04:00:00"}, OUTAGE | {"kind": "hvac_failure"})
     injecting(STUCK, STUCK | {"value": "drift"}, STUCK | {"channel": "temperature_c"})
     injecting(DRY_OUT, FAILING, DRY_OUT | {"target": STRING, "value": "thermal_runaway"})
+    injecting(TEST, TEST | {"at": "2025-01-04T22:00:00"}, OUTAGE)
     rectifier = {"target": "DC-X-01-REC-01-S1", "channel": "float_current_a"}
     injecting(STUCK | rectifier, **{"scenario.sensor_faults": False})
     injecting(DRY_OUT | {"at": "2022-01-01T00:00:00", "duration_days": 1096.01})

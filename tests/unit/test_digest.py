@@ -427,7 +427,7 @@ def test_flags_do_not_depend_on_blocks(tmp_path, monkeypatch, begins):
         none = np.array([], np.int64)
         start = np.array([midnight + begins])
         return events.Timeline(
-            start, start + 60, np.array([False]), none, none, none, none, none / 1.0, none, none
+            start, start + 60, np.array([False]), *(none,) * 4, none / 1.0, *(none,) * 3
         )
 
     monkeypatch.setattr("fleetgen.system.events.timeline", timeline)

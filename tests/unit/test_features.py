@@ -61,6 +61,7 @@ def planned(monkeypatch):
             none / 1.0,
             none,
             none,
+            none,
         )
 
     monkeypatch.setattr("fleetgen.system.events.timeline", timeline)

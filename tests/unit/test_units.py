@@ -17,7 +17,6 @@ def test_constants():
     assert timedelta(hours=1) == timedelta(seconds=units.SECONDS_PER_HOUR)
     assert timedelta(days=1) == timedelta(seconds=units.SECONDS_PER_DAY)
     assert units.DAYS_PER_YEAR == 365.25
-    assert units.ZERO_CELSIUS_K == 273.15
 
 
 @given(DAYS)

@@ -301,6 +301,7 @@ def test_a_longer_run_changes_nothing_earlier():
             "equalize_start_s",
             "charger_start_s",
             "test_start_s",
+            "test_end_s",
         ):
             a, b = getattr(short, name), getattr(long, name)
             assert a[a < end].tolist() == b[b < end].tolist()
@@ -493,3 +494,44 @@ def test_an_outage_puts_a_test_off_by_a_week(monkeypatch):
     made, _ = timeline("DC-CNX-01", 1, days=366)
     assert test + 7 * 86_400 in made.test_start_s
     assert test not in made.test_start_s
+
+
+def test_a_test_is_ended_after_six_hours():
+    t, _ = timeline("DC-CNX-01", 1, days=366)
+    assert len(t.test_start_s) > 1
+    assert (t.test_end_s - t.test_start_s == 6 * 3600).all()
+
+
+def test_injected_tests_come_to_those_of_the_calendar():
+    plain, _ = timeline("DC-CNX-01", 1, days=366)
+    string = SITES["DC-CNX-01"].systems[1].strings[1].string_id
+    own = int(plain.tests_s(1)[0])
+    injections = (
+        Injection("capacity_test", string, own - 5 * 86_400, 1800),
+        Injection("capacity_test", string, own - 600, 3600),  # the calendar's begins in it
+        Injection("capacity_test", "DC-CNX-01-UPS-01-S9", own, 3600),
+    )
+    made, _ = timeline("DC-CNX-01", 1, days=366, scenario=Scenario(injections=injections))
+    pairs = dict(
+        zip(made.tests_s(1).tolist(), made.test_end_s[made.test_string == 1].tolist(), strict=True)
+    )
+    assert pairs == {
+        own - 5 * 86_400: own - 5 * 86_400 + 1800,
+        own - 600: own + 6 * 3600,
+    }
+    others = plain.test_string != 1
+    assert made.test_start_s[made.test_string != 1].tolist() == plain.test_start_s[others].tolist()
+    assert made.discharge_start_s.tolist() == plain.discharge_start_s.tolist()
+
+
+def test_what_is_injected_at_the_start_of_the_run_takes_place():
+    start = 1_704_042_000
+    system = SITES["DC-URT-01"].systems[0]
+    injections = (
+        Injection("outage", "DC-URT-01", start, 3600),
+        Injection("capacity_test", system.strings[0].string_id, start, 3600),
+    )
+    made, grid = timeline(days=31, scenario=Scenario(injections=injections))
+    assert grid.start_s == start
+    assert made.discharge_start_s[0] == start
+    assert made.tests_s(0)[0] == start

@@ -75,6 +75,7 @@ def planned(model, outages=(), equalizing=(), charger=(), tests=(), off=()):
             np.array([span[2] for span in charger], np.float64),
             np.array([s for s, _ in tests], np.int64),
             instants(tests, 1),
+            instants(tests, 1) + 6 * 3600,
         ),
     )
     if off:  # a precursor that has not begun, and trips nonetheless
@@ -156,7 +157,7 @@ def plain_walk(model, around):
         spans(t.discharge_start_s, t.discharge_end_s),
         spans(t.equalize_start_s, t.equalize_end_s),
         spans(t.charger_start_s, t.charger_end_s, t.charger_v),
-        spans(t.test_string, t.test_start_s),
+        spans(t.test_string, t.test_start_s, t.test_end_s),
         spans(off.string, off.start_s, off.end_s),
     )
     return oracles.walk(strings, plan)
