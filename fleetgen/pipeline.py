@@ -226,7 +226,7 @@ def _run_parts(
 
 def _refuse_unknown_parts(plan: Plan, done: frozenset[str]) -> None:
     """Refuse to go on where readers would find parts that the plan does not have."""
-    if unknown := sorted(done - {job.key for job in plan.parts}):
+    if unknown := sorted(done.difference(job.key for job in plan.parts)):
         raise StorageError(
             f"{plan.run.output_url!r} holds {len(unknown):,} receipts of parts that this plan does "
             f"not have, the first of {unknown[0]!a}. Give the --duration-days that it had, or "

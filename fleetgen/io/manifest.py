@@ -272,11 +272,34 @@ def read_manifest(store: Store) -> Manifest:
     return _load(store, MANIFEST, "manifest", Manifest)
 
 
+def read_header(store: Store) -> dict[str, Any]:
+    """Header of the manifest; its file entries are looked at, too, one in memory at a time."""
+    rest, inside = bytearray(), False
+    for number, line in enumerate(_lines(store.get_stream(MANIFEST)), 1):
+        inside = inside and not line.startswith(b"]")
+        if inside:
+            try:
+                _decode(FileEntry, json.loads(line.rstrip(b",\n")), f"line {number}")
+            except (ValueError, RecursionError) as error:
+                _refuse(store, MANIFEST, "manifest", f"line {number}: {error}")
+        rest += b"\n" if inside else line
+        inside = inside or line == b'{"files":[\n'
+    return _parse(store, MANIFEST, "manifest", Manifest, bytes(rest)).header
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line + b"\n" for line in lines)
+    yield rest
+
+
 def is_closed(store: Store, plan: str, duration_s: int) -> bool:
     """Whether the data set is complete, at this duration."""
     if not (store.exists(SUCCESS) and store.exists(MANIFEST)):
         return False
-    header = read_manifest(store).header
+    header = read_header(store)
     if header.get("plan_digest") != plan:
         _refuse(store, MANIFEST, "manifest", "it is of another plan")
     return header.get("duration_seconds") == duration_s
@@ -337,7 +360,10 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
 
 def _load(store: Store, key: str, kind: str, content: type[_T]) -> _T:
     """Read a control file that may be damaged, foreign or newer than this code."""
-    raw = store.get(key)
+    return _parse(store, key, kind, content, store.get(key))
+
+
+def _parse(store: Store, key: str, kind: str, content: type[_T], raw: bytes) -> _T:
     try:
         document = json.loads(raw.decode(), parse_constant=_no_constant)
         if not isinstance(document, dict) or document.pop("kind", None) != kind:

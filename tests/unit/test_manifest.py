@@ -288,6 +288,41 @@ def test_a_manifest_comes_back_and_success_is_last(
     assert store.get("_fleetgen/manifest.json").count(b"\n") == (count + 2 if count else 1)
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_header_is_read_without_the_files(store: Store, count: int) -> None:
+    header = {"plan_digest": "d1", "rows": 3_023_308_800, "files": [1, 2]}
+    manifest.write_manifest(store, header, [ENTRY] * count)
+    assert manifest.read_header(store) == header == manifest.read_manifest(store).header
+
+
+def test_a_header_is_read_in_little_memory(store: Store) -> None:
+    digests = {f"2025-01-{day:02d}": "ab" * 16 for day in range(1, 32)}
+    manifest.write_manifest(store, {"rows": 1}, (replace(ENTRY, digests=digests),) * 10_000)
+    tracemalloc.start()
+    assert manifest.read_header(store) == {"rows": 1}
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(store.get(manifest.MANIFEST)) > 10_000_000
+    assert most < 6_000_000
+
+
+@pytest.mark.parametrize("count", [0, 3])
+@given(data=st.data())
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_manifest_cut_short_anywhere_is_refused(
+    store: Store, count: int, data: st.DataObject
+) -> None:
+    manifest.write_manifest(store, {"plan_digest": "d1"}, [ENTRY] * count)
+    raw = store.get(manifest.MANIFEST)
+    store.put(manifest.MANIFEST, raw[: data.draw(st.integers(0, len(raw) - 2))])
+    with pytest.raises(StorageError, match=r"manifest\.json cannot be used: line \d+.*Delete"):
+        manifest.read_header(store)
+    store.put(manifest.MANIFEST, raw.replace(b'"rows":6912', b'"rows":-1', 1))
+    if count:
+        with pytest.raises(StorageError, match=r"line 2: .* are impossible"):
+            manifest.read_header(store)
+
+
 def test_closed_is_what_is_marked_and_of_the_duration(store: Store) -> None:
     assert manifest.is_closed(store, "d1", 5) is False
     manifest.write_manifest(store, {"plan_digest": "d1", "duration_seconds": 5}, [ENTRY])
