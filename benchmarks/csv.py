@@ -41,26 +41,30 @@ def measure(bench: Bench) -> Result:
         watched = bench.generate(flags, watched=True)
         runs += [timed, watched]
         per_core = timed.jar_rows / timed.parts_s / 2
+        cpu_s = watched.worker_cpu_s or float("inf")  # threads are no workers
+        per_cpu = watched.jar_rows / cpu_s
         worker = max(watched.worker_peak_bytes, default=0) / 1e6
-        rows.append((form, timed.wall_s, timed.rate, per_core, sizes / timed.jar_rows, worker))
+        per_row = sizes / timed.jar_rows
+        rows.append((form, timed.wall_s, timed.rate, per_core, per_cpu, per_row, worker))
         if form == "csv.gz":
             figures.append(Figure("jar samples/s and core, CSV.gz", per_core, at_least=BAR))
     encoded = _encoders(max(made["parquet"].glob("telemetry_jar_raw/**/*.parquet")), bench.quick)
     exported = [(form, *_export(made[form])) for form in FORMATS]
     for path in made.values():
         shutil.rmtree(path)
-    heads = ("format", "wall s", "jar samples/s", "and core", "B/jar sample", "worker MB")
+    heads = ("format", "wall s", "jar samples/s", "and core", "and CPU", "B/jar sample", "MB")
     return Result(
         figures=figures,
         runs=[*runs, {"encoders": encoded}, {"exports": exported}],
         grids=[
             Grid("A location, 30 days, 5 s, two workers, all tables", heads, rows),
             Grid("A part of telemetry_jar_raw", ("encoder", "rows/s", "ns/row", "B/row"), encoded),
-            Grid("Its single file, from parts in", ("format", "s", "rows/s"), exported),
+            Grid("Its single file, out of parts in", ("format", "s", "rows/s"), exported),
         ],
         notes="A jar sample is a row of both tables of jars. Per core: jar samples of the parts' "
-        "stage, over its time and two workers. The encoders take what lies in memory: counts, an "
-        "Arrow table, a frame; pandas packs as it does by default, at level 9.",
+        "stage, over its time and two workers; per CPU: over the CPU time of the workers, in a "
+        "run whose memory is watched (MB: the most of a worker). The encoders take what lies in "
+        "memory: counts, an Arrow table, a frame; pandas packs as it does by default, at level 9.",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 from fleetgen.config import RunConfig
 from fleetgen.schema import (
@@ -62,8 +63,11 @@ WORKER_BYTES = 260_000_000
 CLIENT_BYTES = 200_000_000
 """What the client holds at most, with the scheduler and the process of which workers are forked."""
 
-ROWS_PER_SECOND = 22_000_000
+ROWS_PER_SECOND = {"parquet": 22_000_000, "csv.gz": 5_000_000}
 """Jar samples per second and core that a run is taken to make, to say how long it may last."""
+
+SINGLE_ROWS_PER_SECOND = 6_000_000
+"""Rows per second of a single file, out of parts in Parquet."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def make_plan(config: RunConfig, output_url: str, extents: tuple[int, ...] = ())
         scenario=config.to_scenario(),
     )
     extents, most_days = extents or (grid.duration_s,), config.execution.block_days
-    rows = ROWS_PER_PART["csv.gz" if run.format == "csv.gz" else "parquet"]
+    rows = ROWS_PER_PART[_encoding(run)]
     slow, strings, rooms = [], [], []
     for site in fleet.sites:
         wanted_here = False
@@ -207,14 +211,22 @@ def estimate(plan: Plan, workers: int) -> Estimate:
     with_hours = 5 if hours else 4
     files = with_hours * len(plan.strings) + len(plan.rooms)
     written = plan.run.format != "none"
-    per_row = BYTES_PER_ROW["csv.gz" if plan.run.format == "csv.gz" else "parquet"]
+    encoding = _encoding(plan.run)
+    per_row = BYTES_PER_ROW[encoding]
     size = sum(int(rows[table.name] * per_row[table.name]) for table in TELEMETRY)
+    seconds = 2 + rows["telemetry_jar_raw"] / (ROWS_PER_SECOND[encoding] * max(1, workers))
     for name, form in single_files(rows).items():
         size += int(rows[name] * SINGLE_BYTES_PER_ROW[form])
+        seconds += written * rows[name] / SINGLE_ROWS_PER_SECOND
     return Estimate(
         rows=rows,
         bytes=size if written else 0,
         files=files if written else 0,
         memory_bytes=CLIENT_BYTES + workers * WORKER_BYTES,
-        seconds=2 + rows["telemetry_jar_raw"] / (ROWS_PER_SECOND * max(1, workers)),
+        seconds=seconds,
     )
+
+
+def _encoding(run: Run) -> Literal["parquet", "csv.gz"]:
+    """What parts are encoded as; those that nobody writes, as Parquet."""
+    return "csv.gz" if run.format == "csv.gz" else "parquet"

@@ -20,6 +20,7 @@ from fleetgen.config.sections import (
     LocationTable,
     ModelTable,
     Names,
+    OutputSection,
     RunSection,
     ScenarioSection,
     SelectSection,
@@ -34,6 +35,7 @@ _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 def check(
     faults: Faults,
     run: RunSection,
+    output: OutputSection,
     select: SelectSection,
     execution: ExecutionSection,
     scenario: ScenarioSection,
@@ -42,6 +44,7 @@ def check(
 ) -> None:
     """Add the faults between keys; a key that has a fault of its own is not blamed again."""
     _check_run(faults, run)
+    _check_output(faults, output)
     _check_execution(faults, execution)
     _check_fleet(faults, fleet)
     check_ranges(faults, fleet)
@@ -59,6 +62,12 @@ def _check_run(faults: Faults, run: RunSection) -> None:
             f"must be at most the {run.duration_s} s of the run; sample more often or lengthen "
             f"{faults.where(duration)}",
         )
+
+
+def _check_output(faults: Faults, output: OutputSection) -> None:
+    if output.format == "csv.gz" and output.writer != "direct":
+        rule = "is a writer of Parquet, and the format is csv.gz; leave one of them out"
+        faults.add(("output", "writer"), output.writer, rule)
 
 
 def _check_execution(faults: Faults, execution: ExecutionSection) -> None:

@@ -168,7 +168,16 @@ def load(
     }
     inject = parse_list(faults, InjectTable, ("inject",), raw.get("inject", []))
     found = RunConfig.model_validate(sections | {"inject": tuple(inject.values())})
-    check(faults, found.run, found.select, found.execution, found.scenario, inject, found.fleet)
+    check(
+        faults,
+        found.run,
+        found.output,
+        found.select,
+        found.execution,
+        found.scenario,
+        inject,
+        found.fleet,
+    )
     if faults.lines:
         raise ConfigError("\n".join(dict.fromkeys(faults.lines)))
     return found.model_copy(update={"fleet": without_unused(found.fleet)})

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 
 from fleetgen import plan, reduce
 from fleetgen.cli import main
+from fleetgen.export import single_file
+from fleetgen.io import manifest
 from fleetgen.io.dataset import read_csv
+from fleetgen.io.store import open_store
 from fleetgen.schema import TABLES
 from tests.conftest import Make
 from tests.properties.plan import SAMPLED, DataSet, differing, generated
@@ -330,3 +334,22 @@ def test_a_damaged_part_is_told_and_nothing_is_written(
         assert (code, out) == (3, [])
         assert str(path.relative_to(made.path)) in line
     assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("form", ["csv.gz", "csv"])
+def test_memory_does_not_grow_with_the_number_of_parts(made: DataSet, form: str) -> None:
+    table = TABLES["telemetry_jar_raw"]
+    store = open_store(str(made.path))
+    files = manifest.read_manifest(store).files
+    part = next(entry for entry in files if entry.path.startswith(f"{table.name}/"))
+
+    def peak(parts: int) -> int:
+        tracemalloc.start()
+        size = sum(map(len, single_file(table, store, [part] * parts, 25_200, form)))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert size > parts * 4000
+        return most
+
+    peak(2)
+    assert peak(60) < 2 * peak(4)

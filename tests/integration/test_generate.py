@@ -96,6 +96,10 @@ def test_the_guides_commands_run_as_printed(
     }
     with gzip.open(made / "feature_store.csv.gz", "rt") as file:
         assert sum(1 for _ in file) == 1 + 24 * hours
+    with gzip.open(made / "telemetry_jar_raw.csv.gz", "rt") as file:
+        assert sum(1 for _ in file) == 1 + 24 * instants
+    with (made / "telemetry_jar_calc.csv").open() as file:
+        assert sum(1 for _ in file) == 1 + 24 * instants
     assert len((made / "battery.csv").read_text().splitlines()) == 1 + 24
     assert len(json.loads((made / "battery_states.json").read_text())) == 24
     assert f"{24 * instants:,}" in (made / "DATA_GENERATION_REPORT.md").read_text()

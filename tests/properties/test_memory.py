@@ -70,6 +70,11 @@ pytestmark = pytest.mark.skipif(
         pytest.param({}, {"run.duration_days": 4 * 59}, id="duration"),
         pytest.param({}, {"select.strings": STRINGS}, id="fleet"),
         pytest.param(
+            {"output.format": "csv.gz"},
+            {"output.format": "csv.gz", "run.duration_days": 4 * 59},
+            id="csv.gz",
+        ),
+        pytest.param(
             {"run.sampling_seconds": 4, "run.duration_days": 31},
             {"run.sampling_seconds": 1, "run.duration_days": 31},
             id="sampling",

@@ -439,6 +439,12 @@ def test_each_bad_value_is_told_with_its_flag_the_limit_and_the_way_out(flag, va
         assert any(choice in lines[0] for choice in part.split("|"))
 
 
+def test_a_writer_of_parquet_is_told_when_the_format_is_another():
+    lines = faults(flags={"--format": "csv.gz"}, overrides={"output.writer": "pyarrow"})
+    only(lines, "--set output.writer = 'pyarrow': is a writer of Parquet")
+    config.load(overrides={"output.writer": "pyarrow", "output.format": "none"})
+
+
 def test_a_number_too_long_to_be_printed_is_told():
     for name in ("run.duration_days", "run.seed", "run.sampling_seconds", "output.directory"):
         lines = faults(overrides={name: 10**5000})

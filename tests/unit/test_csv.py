@@ -90,6 +90,8 @@ def test_csv_floats_read_back_as_the_parquet_values(counts, per_unit):
         ),
         ("below_min", Plain(np.array([1, 2, 3, NULL])), "sample.below_min: 1 nulls"),
         ("cells", Constant("6", 4), "sample.cells: a column of kind int cannot hold Constant"),
+        ("cells", Plain(np.array([1, 2**31, 0, 0])), "sample.cells: counts .* exceed int32"),
+        ("flag", Runs(np.array([4]), np.array([2])), "sample.flag: counts .* exceed bool"),
         ("voltage_v", Codes(np.full(4, 3, np.uint8), np.arange(3)), "sample.voltage_v: .*3"),
     ],
 )
@@ -202,6 +204,17 @@ def test_instants_as_datetime_writes_them(seconds, quarters):
         "" if s is None else datetime.datetime.fromtimestamp(s, zone).isoformat() for s in seconds
     ]
     assert text == "".join(f"{stamp},1\n" for stamp in expected)
+
+
+def test_each_day_of_four_centuries():
+    start = datetime.date(1850, 1, 1)
+    days = [start + datetime.timedelta(days=n) for n in range(365 * 400)]
+    column = Column("x", "instant", "x")
+    table = Table("t", "event", "row", ("x",), "table", (column,), "t")
+    first = (start - datetime.date(1970, 1, 1)).days
+    group = {"x": Plain(86_400_000 * np.arange(first, first + len(days)))}
+    text = csv.csv_bytes(table, [group], 0, header=False).decode().split()
+    assert text == [f"{day}T00:00:00+00:00" for day in days]
 
 
 def column_of_ones():
