@@ -670,9 +670,13 @@ def _advance_all(
         row = Row(t, dt, modes[s], bus_v)
         given = load_a[s] if modes[s] == DISCHARGE else 0.0
         current_a = _evaluate(constants, s, state, row, given, work)
+        most_a = _HIGHEST_A
+        most_ah = 0.0
         if modes[s] < DISCHARGE:
             reached[1] = max(reached[1], current_a / constants.rated_ah[s])
+            most_a = _CHARGE_LIMIT * constants.rated_ah[s]
         elif modes[s] == DISCHARGE:
+            most_ah = constants.family[s, 0] * constants.rated_ah[s]
             margin = _margin_v(constants, work)
             reached[2] = min(reached[2], margin)
             _watch(s, t, dt, margin, bus, x)
@@ -680,11 +684,10 @@ def _advance_all(
             constants, day, s, state, row, offset / DAY_S, current_a, room_c, x.midnight_s, work
         )
         reached[0] += state[jars // 2] / strings
+        wrong = _impossible(state, work, current_a, most_a, most_ah, reached)
+        if wrong != OK:
+            return int(s * jars + wrong)
         for j in range(jars):
-            wrong = _impossible(constants, s, j, modes[s], state, current_a, work)
-            if wrong != OK:
-                reached[3] = wrong
-                return int(1 + s * jars + j)
             if state[j] > _TRIP_C and modes[s] < DISCHARGE:
                 visit_s = seconds_to_visit(constants.visit_key[s], t + dt)
                 bus[_entry(s, CUT_UNTIL)] = t + dt + visit_s
@@ -693,32 +696,39 @@ def _advance_all(
 
 @kernel
 def _impossible(
-    constants: SystemConstants,
-    s: int,
-    j: int,
-    mode: int,
-    state: Floats,
-    current_a: float,
-    work: Floats,
+    state: Floats, work: Floats, current_a: float, most_a: float, most_ah: float, reached: Floats
 ) -> int:
-    """What no law allows of a jar after a row, or OK; no comparison holds for NaN."""
-    if not _COLDEST_C <= state[j] < _HOTTEST_C:
-        return TEMPERATURE
-    if not _LOWEST_V <= work[JAR_V, j] <= _HIGHEST_V:
-        return VOLTAGE
-    rated_ah = constants.rated_ah[s]
-    removed_ah = state[work.shape[1] + j]
-    most_a = _CHARGE_LIMIT * rated_ah
-    if mode == DISCHARGE:
-        most_a = _HIGHEST_A
-        usable = constants.family[s, 0] * electrical.capacity_at_temperature(state[j])
-        if not removed_ah <= usable * rated_ah * work[SOH, j]:
-            return CHARGE
-    if not removed_ah >= 0.0:
-        return CHARGE
-    if not 0.0 <= current_a <= most_a:
-        work[SPARE, j] = current_a
-        return CURRENT
+    """1 + the first jar of a string of which no law allows what it is after a row; OK if none.
+
+    `most_ah` bounds the charge removed over capacity. What it is goes into `reached[3]`. No
+    comparison holds for NaN.
+    """
+    jars = work.shape[1]
+    temperature_c, removed_ah, jar_v = state[:jars], state[jars : 2 * jars], work[JAR_V]
+    fine = 0.0 <= current_a <= most_a
+    for j in range(jars):  # the usual case, without a branch
+        fine &= (temperature_c[j] >= _COLDEST_C) & (temperature_c[j] < _HOTTEST_C)
+        fine &= (jar_v[j] >= _LOWEST_V) & (jar_v[j] <= _HIGHEST_V) & (removed_ah[j] >= 0.0)
+    if fine and most_ah == 0.0:
+        return OK
+    for j in range(jars):
+        charge = removed_ah[j] >= 0.0
+        if most_ah > 0.0:
+            most = most_ah * work[SOH, j] * electrical.capacity_at_temperature(temperature_c[j])
+            charge = charge and removed_ah[j] <= most
+        which = OK
+        if not _COLDEST_C <= temperature_c[j] < _HOTTEST_C:
+            which = TEMPERATURE
+        elif not _LOWEST_V <= jar_v[j] <= _HIGHEST_V:
+            which = VOLTAGE
+        elif not charge:
+            which = CHARGE
+        elif not 0.0 <= current_a <= most_a:
+            which = CURRENT
+        if which != OK:
+            reached[3] = which
+            work[SPARE, j] = current_a
+            return j + 1
     return OK
 
 
