@@ -44,6 +44,8 @@ class Progress:
     cautions: tuple[str, ...] = ()
 
 
+_HASTE_S = 5.0  # that one who has interrupted a run waits for the last line
+
 Notify = Callable[[Progress], None]
 
 
@@ -70,14 +72,14 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     from fleetgen.io import manifest
     from fleetgen.io.store import open_store
 
-    store = open_store(url)
+    store = open_store(url, config.output.to_options())
     plan = make_plan(config, store.url)
     settings = _settings(config, plan)
     workers = settings.workers or 1
     cost = estimate(plan, workers)
     now = Progress("planned", plan, cost, workers, settings.executor, cautions=config.cautions())
     notify(now)
-    if not store.exists(manifest.RUN):
+    if store.remote or not store.exists(manifest.RUN):
         store.preflight()
         _refuse_what_has_no_room(store.free_bytes(), cost.bytes, url)
     if settings.executor != "scheduler":
@@ -100,11 +102,17 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
 
 
 def safe_parts(now: Progress) -> int:
-    """Parts of the plan that a run would not have to make again."""
+    """Parts of the plan that a run would not have to make again, as far as can soon be told."""
     from fleetgen.io import manifest
     from fleetgen.io.store import open_store
 
-    done = manifest.receipts_done(open_store(now.plan.run.output_url))
+    run = now.plan.run
+    try:
+        done = manifest.receipts_done(
+            open_store(run.output_url, run.storage_options).within(_HASTE_S)
+        )
+    except StorageError:
+        return 0
     return len(done & {job.key for job in now.plan.parts})
 
 
@@ -157,7 +165,10 @@ def _run_parts(
     slow = [job for job in plan.slow_paths if job.system.system_id in systems]
     total = sum(rows_of(job) for job in todo)
     run_id = plan.run.plan_digest[:12]
-    with open_engine(settings, run_id, preload=["fleetgen.warmed"]) as engine:
+    preload = ["fleetgen.warmed"]
+    if plan.run.output_url.startswith("s3:"):
+        preload.append("fleetgen.io.s3")  # 1 s and 60 MB, once
+    with open_engine(settings, run_id, preload) as engine:
         now = replace(now, workers=engine.workers, dashboard_url=engine.dashboard_url)
         stages: tuple[tuple[Stage, Sequence[Job]], ...] = (("slow path", slow), ("parts", todo))
         for stage, jobs in stages:

@@ -122,6 +122,7 @@ def make_plan(config: RunConfig, output_url: str) -> Plan:
         writer=config.output.writer,
         plan_digest=config.digest(),
         scenario=config.to_scenario(),
+        storage_options=config.output.to_options(),
     )
     slow, strings, rooms = [], [], []
     for site in fleet.sites:

@@ -336,6 +336,7 @@ class Run:
     writer: Literal["direct", "pyarrow"]
     plan_digest: str
     scenario: Scenario = DEFAULT_SCENARIO
+    storage_options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
