@@ -50,7 +50,7 @@ STEPS = {
     "compress (zstd)": ("fleetgen.io.tables.compress",),
     "feature CSV": ("fleetgen.io.csv.csv_gz_member",),
     "SHA-256": ("fleetgen.task.Part.commit",),
-    "write and fsync": ("fleetgen.io.store.LocalStore.put_stream",),
+    "write and fsync": ("fleetgen.io.local.LocalStore.put_stream",),
     "receipt": ("fleetgen.io.manifest.write_receipt",),
     "read the slow path": ("fleetgen.task._slow_path",),
     "states at the end": ("fleetgen.truth.final_states",),

@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         ("--sampling-seconds", "S", "whole seconds between samples (default 300)"),
         ("--seed", "N", "what all random numbers follow from (default 42)"),
         ("--start-date", "YYYY-MM-DD", "first local day (default 2025-01-01)"),
-        ("--output-dir", "DIR", "where the data set goes (default ./output)"),
+        ("--output-dir", "DIR", "a directory or s3://bucket/prefix (default ./output)"),
         ("--limit-batteries", "N", "write the first N batteries only"),
         ("--locations", "A,B", "write these locations only"),
         ("--strings", "A,B", "write these strings only"),
@@ -70,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
     )
     for name, metavar, text in flags:
         make.add_argument(name, metavar=metavar, help=text)
+    make.add_argument(
+        "--storage-option",
+        metavar="NAME=VALUE",
+        action="append",
+        help="of s3://, for instance endpoint_url=http://127.0.0.1:8333; repeatable; no secrets",
+    )
     make.add_argument("--config", metavar="FILE", help="configuration, TOML or YAML")
     make.add_argument(
         "--set",

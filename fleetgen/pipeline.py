@@ -46,6 +46,8 @@ class Progress:
     cautions: tuple[str, ...] = ()
 
 
+_HASTE_S = 5.0  # that one who has interrupted a run waits for the last line
+
 Notify = Callable[[Progress], None]
 
 
@@ -72,7 +74,9 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     from fleetgen.io import manifest
     from fleetgen.io.store import open_store
 
-    store = open_store(url)
+    store = open_store(url, config.output.to_options())
+    if store.remote:  # a probe fails soon, while a look would be patient
+        store.preflight()
     there = _look(config, store)
     plan = make_plan(config, store.url, there.extents)
     _refuse_unknown_parts(plan, there.done)
@@ -83,7 +87,7 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     cost = estimate(plan, workers)
     now = Progress("planned", plan, cost, workers, settings.executor, cautions=config.cautions())
     notify(now)
-    if not whole:
+    if not whole and not store.remote:
         store.preflight()
         share = sum(map(rows_of, todo)) / sum(map(rows_of, plan.parts))
         _refuse_what_has_no_room(store.free_bytes(), round(share * cost.bytes), url)
@@ -155,11 +159,17 @@ def _close(
 
 
 def safe_parts(now: Progress) -> int:
-    """Parts of the plan that a run would not have to make again."""
+    """Parts of the plan that a run would not have to make again, as far as can soon be told."""
     from fleetgen.io import manifest
     from fleetgen.io.store import open_store
 
-    done = manifest.receipts_done(open_store(now.plan.run.output_url))
+    run = now.plan.run
+    try:
+        done = manifest.receipts_done(
+            open_store(run.output_url, run.storage_options).within(_HASTE_S)
+        )
+    except StorageError:
+        return 0
     return len(done & {job.key for job in now.plan.parts})
 
 
@@ -207,7 +217,10 @@ def _run_parts(
     total = sum(rows_of(job) for job in todo)
     made = f"{plan.run.plan_digest} {plan.run.output_url} {plan.extents}"
     run_id = hashlib.sha256(made.encode()).hexdigest()[:12]
-    with open_engine(settings, run_id, preload=["fleetgen.warmed"]) as engine:
+    preload = ["fleetgen.warmed"]
+    if plan.run.output_url.startswith("s3:"):
+        preload.append("fleetgen.io.s3")  # 1 s and 60 MB, once
+    with open_engine(settings, run_id, preload) as engine:
         now = replace(now, workers=engine.workers, dashboard_url=engine.dashboard_url)
         stages: tuple[tuple[Stage, Sequence[Job]], ...] = (("slow path", slow), ("parts", todo))
         for stage, jobs in stages:

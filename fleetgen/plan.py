@@ -166,6 +166,7 @@ def make_plan(config: RunConfig, output_url: str, extents: tuple[int, ...] = ())
         writer=config.output.writer,
         plan_digest=config.digest(),
         scenario=config.to_scenario(),
+        storage_options=config.output.to_options(),
     )
     extents, most_days = extents or (grid.duration_s,), config.execution.block_days
     rows = ROWS_PER_PART[_encoding(run)]

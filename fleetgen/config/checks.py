@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import pairwise
 
+from fleetgen import places
 from fleetgen.config.faults import ID_RULE, MISSING, Faults, Keys, nearest, usable
 from fleetgen.config.fleet import full_id, selected_jars, sensor_id, strings_of
 from fleetgen.config.ranges import check_ranges
@@ -51,6 +52,21 @@ def check(
     _check_zone(faults, run, fleet)
     _check_selection(faults, run, select, fleet)
     check_scenario(faults, run, scenario, inject, fleet)
+
+
+def check_output(faults: Faults, output: OutputSection) -> None:
+    """Add the faults of a URL and of storage options."""
+    place, options = ("output", "directory"), ("output", "storage_options")
+    if places.holds_login(output.directory):
+        faults.add(place, output.directory, places.NO_SECRETS)
+    for name, value in output.storage_options.items():
+        rule = places.option_fault(name, value)
+        if rule is not None:
+            faults.add((*options, name), value, rule)
+    remote = output.directory.startswith("s3:")
+    if output.storage_options and not remote and faults.clean(place, options):
+        names = ", ".join(output.storage_options)
+        faults.add(options, names, "are for an --output-dir on s3://; leave them out")
 
 
 def _check_run(faults: Faults, run: RunSection) -> None:

@@ -8,6 +8,8 @@ import reprlib
 from collections.abc import Iterable
 from datetime import date
 
+from fleetgen.places import holds_login, names_secret
+
 Keys = tuple[str, ...]
 """Path of a key from the top of the configuration."""
 
@@ -46,6 +48,14 @@ def show(value: object) -> str:
         return "a number of thousands of digits"
 
 
+def _shown(keys: Keys, value: object) -> str:
+    """Write a value as `show` does, unless it is a secret or may hold one."""
+    shown = show(value)
+    text = value if isinstance(value, str) else shown
+    secret = any(map(names_secret, (*keys, text))) or holds_login(text)
+    return "(not shown)" if secret else shown
+
+
 def nearest(word: object, words: Iterable[str]) -> str:
     """Offer the names nearest to one that is not known, or else the first few of all."""
     known = list(words)
@@ -75,7 +85,7 @@ class Faults:
     def add(self, keys: Keys, value: object, rule: str) -> None:
         """Note that the value at `keys` breaks a rule."""
         self.keys.add(keys)
-        shown = " is missing" if value is MISSING else f" = {show(value)}"
+        shown = " is missing" if value is MISSING else f" = {_shown(keys, value)}"
         self.lines.append(f"{self.where(keys)}{shown}: {rule}")
 
     def given(self, keys: Keys, value: object, label: str) -> bool:
@@ -83,7 +93,9 @@ class Faults:
         earlier = [text for other, text in self.labels.items() if related(other, keys)]
         if earlier:
             self.keys.add(keys)
-            self.lines.append(f"{label} = {show(value)}: given by {earlier[0]}, too; keep one")
+            self.lines.append(
+                f"{label} = {_shown(keys, value)}: given by {earlier[0]}, too; keep one"
+            )
             return False
         self.labels[keys] = label
         return True

@@ -11,7 +11,7 @@ from typing import Any
 
 from fleetgen import spec
 from fleetgen.config.catalogue import resolve_fleet
-from fleetgen.config.checks import check
+from fleetgen.config.checks import check, check_output
 from fleetgen.config.faults import Faults, nearest
 from fleetgen.config.fleet import selected_jars, to_sites, without_unused
 from fleetgen.config.parse import parse, parse_list
@@ -168,6 +168,7 @@ def load(
     }
     inject = parse_list(faults, InjectTable, ("inject",), raw.get("inject", []))
     found = RunConfig.model_validate(sections | {"inject": tuple(inject.values())})
+    check_output(faults, found.output)
     check(
         faults,
         found.run,

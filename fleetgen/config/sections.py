@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from fleetgen import spec
+from fleetgen import places, spec
 from fleetgen.schema import JAR_RAW, STRING_RAW
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_MINUTE
 
@@ -135,6 +135,13 @@ class OutputSection(Table):
     directory: Place = _key("./output", "a directory as text, 1 to 1024 printable characters")
     format: Literal["parquet", "csv.gz", "none"] = _key("parquet", "parquet, csv.gz or none")
     writer: Literal["direct", "pyarrow"] = _key("direct", "direct or pyarrow")
+    storage_options: dict[str, Any] = _key(
+        {}, "a table of storage options, for an output on s3://", {"region": "ap-southeast-1"}
+    )
+
+    def to_options(self) -> places.Options:
+        """Storage options as they travel to the workers."""
+        return places.to_options(self.storage_options)
 
 
 class SelectSection(Table):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,6 +21,7 @@ FLAGS = {
     "--output-dir": "output.directory",
     "--format": "output.format",
     "--writer": "output.writer",
+    "--storage-option": "output.storage_options",
     "--limit-batteries": "select.limit_batteries",
     "--locations": "select.locations",
     "--strings": "select.strings",
@@ -32,6 +34,9 @@ FLAGS = {
 """Flags of the command line and the keys that they set."""
 
 
+_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
+
+
 def apply_flags(faults: Faults, raw: dict[str, object], flags: Mapping[str, object]) -> None:
     """Lay flags over `raw`; texts become numbers where the key is one."""
     for name, value in flags.items():
@@ -42,10 +47,30 @@ def apply_flags(faults: Faults, raw: dict[str, object], flags: Mapping[str, obje
             faults.add((flag,), value, f"no such flag; {nearest(flag, FLAGS)}")
             continue
         section, key = FLAGS[flag].split(".")
+        if flag == "--storage-option":
+            for option, text in _options(faults, value):
+                _put(faults, raw, (section, key, option), text, f"{flag} {option}")
+            continue
         wanted = SECTIONS[section].model_fields[key].annotation
         if {int, float} & {wanted, *get_args(wanted)}:
             value = _number(value)
         _put(faults, raw, (section, key), value, flag)
+
+
+def _options(faults: Faults, given: object) -> Iterator[tuple[str, object]]:
+    """Read texts `name=value`, or a mapping; what is neither is not repeated."""
+    if isinstance(given, Mapping):
+        pairs: Iterable[Sequence[object]] = given.items()
+    else:
+        texts = given if isinstance(given, list | tuple) else [given]
+        pairs = [str(text).split("=", 1) for text in texts]
+    for pair in pairs:
+        match tuple(pair):
+            case (str(name), value) if _OPTION.fullmatch(name):
+                yield name, value
+            case _:
+                rule = "must be name=value; for example region=ap-southeast-1"
+                faults.lines.append(f"--storage-option {rule}")
 
 
 def _number(value: object) -> object:

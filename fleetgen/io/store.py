@@ -1,7 +1,7 @@
-"""Where a data set lies: put, get and list by key under one URL. The only door to fsspec.
+"""Where a data set lies: objects by key under one URL; the interface, and what all stores share.
 
 A key is a relative POSIX path of letters, digits, `._=-` and `/`, no part of which begins with a
-point. An object appears whole under its key or not at all: bytes go to a temporary name first.
+point. An object appears whole under its key or not at all.
 """
 
 from __future__ import annotations
@@ -10,34 +10,49 @@ import errno
 import os
 import re
 import secrets
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from typing import ClassVar
 
 from fleetgen.errors import StorageError
+from fleetgen.places import SUPPORTED, Options, holds_login
 
 Data = bytes | bytearray | memoryview
 
-_SUPPORTED = "a local path, file:///path or memory://name"
-_CHUNK_BYTES = 1 << 20
-_TRIES = 10
+CHUNK_BYTES = 1 << 20
+"""Most bytes in one piece of an object that is read."""
+
 _KEY_CHARACTERS = 1024
 _PART = re.compile(r"(?!\.)[A-Za-z0-9._=-]{1,255}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_PACKAGES = {"gs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _IN_THE_WAY = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
-_CANNOT_LINK = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
-_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP)
 
 
 def is_key(text: str) -> bool:
     """Whether `text` may name an object of a store."""
     return len(text) <= _KEY_CHARACTERS and all(map(_PART.fullmatch, text.split("/")))
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What a write that was cut short left behind, which no reader sees.
+
+    `age_s` is the time since it was begun or last written [s]; `bytes` is None where nobody counts.
+    `upload_id` is that of a multipart upload.
+    """
+
+    name: str
+    age_s: float
+    bytes: int | None
+    upload_id: str = ""
 
 
 class Store(ABC):
@@ -48,6 +63,8 @@ class Store(ABC):
     """
 
     url: str
+    remote: ClassVar[bool] = False
+    """Whether reaching it can fail at any time, so that it is probed before every run."""
 
     @abstractmethod
     def put_stream(self, key: str, chunks: Iterable[Data], size: int | None = None) -> int:
@@ -80,6 +97,18 @@ class Store(ABC):
     def free_bytes(self) -> int | None:
         """Room left for this user [bytes]; None where there is no such limit."""
 
+    @abstractmethod
+    def leftovers(self, older_than_s: float = 0.0) -> list[Leftover]:
+        """List what writes that were cut short left below the URL, at least `older_than_s` old."""
+
+    @abstractmethod
+    def remove_leftovers(self, found: Iterable[Leftover]) -> None:
+        """Remove what `leftovers` found; what is gone by now is no fault."""
+
+    def within(self, seconds: float) -> Store:
+        """Give the same store for a user who waits no longer than that for an answer."""
+        return self
+
     def put(self, key: str, data: Data) -> None:
         """Write an object, in place of an earlier one of this key."""
         self.put_stream(key, (data,))
@@ -101,222 +130,64 @@ class Store(ABC):
             self.delete([key])
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, options: Options = ()) -> Store:
     """Store at a URL; nothing is read or written yet.
+
+    `options` (see `places.OPTIONS`) are for `s3://`; credentials are neither there nor in the URL.
 
     Raises
     ------
     StorageError
-        The URL is empty, chained (`::`) or of a scheme that is not supported.
+        The URL is empty, chained (`::`), of a scheme that is not supported or has no package here.
     """
     if not url or "\0" in url:
-        raise StorageError(f"--output-dir {url!r} names no place; give {_SUPPORTED}")
-    if "::" in url:
-        raise StorageError(f"--output-dir {url!r} is a chained URL; give {_SUPPORTED}")
+        raise StorageError(f"--output-dir {url!r} names no place; give {SUPPORTED}")
     scheme = _SCHEME.match(url)
+    if "::" in url:
+        shown = "..." if holds_login(url) else repr(url)
+        raise StorageError(f"--output-dir {shown} is a chained URL; give {SUPPORTED}")
     if scheme is None:
-        return LocalStore(os.path.abspath(os.path.expanduser(url)))
+        return _local(url)
     rest = url[scheme.end() :]
-    if scheme[1] == "file" and rest.startswith("/"):
-        return LocalStore(os.path.abspath(rest))
-    if scheme[1] == "memory" and is_key(rest):
-        return ObjectStore(url)
-    # Only the scheme is repeated: the rest of a URL may hold a password.
-    raise StorageError(f"--output-dir {scheme[0]}... is not supported; give {_SUPPORTED}")
+    match scheme[1]:
+        case "file" if rest.startswith("/"):
+            return _local(rest)
+        case "memory" if is_key(rest):
+            from fleetgen.io.objects import ObjectStore
 
+            return ObjectStore(url)
+        case "s3" if _is_prefix(rest):
+            from fleetgen.io.s3 import S3Store
 
-@dataclass(frozen=True)
-class LocalStore(Store):
-    """A directory, made on the first put. `url` is its absolute path.
-
-    Plain system calls, for fsspec's local file system never calls fsync.
-    """
-
-    url: str
-
-    def put_stream(self, key: str, chunks: Iterable[Data], size: int | None = None) -> int:
-        """Write to a hidden name beside the key, fsync, rename, fsync the directory."""
-        path = self._path(key)
-        with _told("write", path), self._staged(path, chunks, size) as (staged, written):
-            os.replace(staged, path)
-            _sync_directory(os.path.dirname(path))
-        return written
-
-    def put_if_absent(self, key: str, data: Data) -> bool:
-        """Link a whole file to the name; where links are unknown, create the name itself."""
-        path = self._path(key)
-        with _told("write", path), self._staged(path, (data,), None) as (staged, _):
-            try:
-                os.link(staged, path)
-            except FileExistsError:
-                return False
-            except OSError as error:
-                if error.errno not in _CANNOT_LINK:
-                    raise
-                try:
-                    _write_new(path, (data,))
-                except FileExistsError:
-                    return False
-            _sync_directory(os.path.dirname(path))
-        return True
-
-    def get_stream(self, key: str) -> Iterator[bytes]:
-        """Yield a file in pieces of at most 1 MiB."""
-        path = self._path(key)
-        with _told("read", path), open(path, "rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
-
-    def exists(self, key: str) -> bool:
-        """Whether a file has this key."""
-        return os.path.isfile(self._path(key))
-
-    def keys(self, prefix: str = "") -> list[str]:
-        """Keys of all files below `prefix`; names that are no keys are strangers, left out."""
-        top = self._path(prefix) if prefix else self.url
-
-        def told(error: OSError) -> None:
-            if not isinstance(error, FileNotFoundError):
-                raise error
-
-        with _told("list", top):
-            keys = [
-                os.path.relpath(os.path.join(directory, name), self.url)
-                for directory, _, names in os.walk(top, onerror=told)
-                for name in names
-            ]
-        return sorted(filter(is_key, keys))
-
-    def delete(self, keys: Iterable[str]) -> None:
-        """Remove files, and the directories that this leaves empty."""
-        paths = [self._path(key) for key in keys]
-        root = os.path.realpath(self.url)
-        for path in paths:
-            directory = os.path.dirname(path)
-            if os.path.commonpath([root, os.path.realpath(directory)]) != root:
+            return S3Store(url.rstrip("/"), options)
+        case "gs" | "az" | "abfs" if _is_prefix(rest):
+            package = _PACKAGES[scheme[1]]
+            if find_spec(package) is None:
                 raise StorageError(
-                    f"will not delete {path!r}: a link leads out of {self.url!r}; remove the link"
+                    f"--output-dir {scheme[0]}... needs the package {package}; "
+                    f"pip install {package}, here and on every worker"
                 )
-            # Looked at first, for a read-only file system refuses even what is not there.
-            if os.path.lexists(path):
-                with _told("delete", path), suppress(FileNotFoundError):
-                    os.unlink(path)
-                _remove_empty(directory, self.url)
+            from fleetgen.io.objects import ObjectStore
 
-    def free_bytes(self) -> int:
-        """Room on the file system for this user [bytes]."""
-        with _told("inspect", self.url):
-            room = os.statvfs(self._standing())
-        return room.f_bavail * room.f_frsize
-
-    def preflight(self) -> None:
-        """Probe the directory; directories made for it are removed again."""
-        standing = self._standing()
-        try:
-            super().preflight()
-        finally:
-            _remove_empty(self.url, standing)
-
-    def _path(self, key: str) -> str:
-        return os.path.join(self.url, _checked(key))
-
-    def _standing(self) -> str:
-        """Return the root, or as much of its path as is there."""
-        path = self.url
-        while not os.path.lexists(path):
-            path = os.path.dirname(path)
-        return path
-
-    @contextmanager
-    def _staged(
-        self, path: str, chunks: Iterable[Data], size: int | None
-    ) -> Iterator[tuple[str, int]]:
-        """Write the pieces to a new hidden file beside `path`, which is gone afterwards."""
-        staged = os.path.join(os.path.dirname(path), f".tmp-{secrets.token_hex(8)}")
-        try:
-            written = _write_new(staged, chunks)
-            _check_size(path, written, size)
-            yield staged, written
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(staged)
+            return ObjectStore(url.rstrip("/"))
+    # Only the scheme is repeated: the rest of a URL may hold a password.
+    raise StorageError(f"--output-dir {scheme[0]}... is not supported; give {SUPPORTED}")
 
 
-@dataclass(frozen=True)
-class ObjectStore(Store):
-    """A prefix on any file system of fsspec that publishes an object by one call.
+def _local(path: str) -> Store:
+    from fleetgen.io.local import LocalStore
 
-    `memory://` lives in one process: for the executors serial and threads.
-    """
-
-    url: str
-
-    def put(self, key: str, data: Data) -> None:
-        """Publish by one call."""
-        files, path = self._open(key)
-        with _told("write", path):
-            files.pipe_file(path, bytes(data))
-
-    def put_stream(self, key: str, chunks: Iterable[Data], size: int | None = None) -> int:
-        """Gather the pieces in a local temporary file, then publish it by one call."""
-        files, path = self._open(key)
-        with _told("write", path), tempfile.NamedTemporaryFile(prefix="fleetgen-") as spool:
-            written = sum(spool.write(chunk) for chunk in chunks)
-            _check_size(path, written, size)
-            spool.flush()
-            files.put_file(spool.name, path)
-        return written
-
-    def put_if_absent(self, key: str, data: Data) -> bool:
-        """Publish by an exclusive call."""
-        files, path = self._open(key)
-        with _told("write", path):
-            try:
-                files.pipe_file(path, bytes(data), mode="create")
-            except FileExistsError:
-                return False
-        return True
-
-    def get_stream(self, key: str) -> Iterator[bytes]:
-        """Yield an object in pieces of at most 1 MiB."""
-        files, path = self._open(key)
-        with _told("read", path), files.open(path, "rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
-
-    def exists(self, key: str) -> bool:
-        """Whether an object has this key."""
-        files, path = self._open(key)
-        with _told("inspect", path):
-            return bool(files.isfile(path))
-
-    def keys(self, prefix: str = "") -> list[str]:
-        """Keys of all objects below `prefix`."""
-        files, root = self._open()
-        top = f"{root}/{_checked(prefix)}" if prefix else root
-        with _told("list", top):
-            return sorted(filter(is_key, (path[len(root) + 1 :] for path in files.find(top))))
-
-    def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects."""
-        files, root = self._open()
-        for path in [f"{root}/{_checked(key)}" for key in keys]:
-            with _told("delete", path), suppress(FileNotFoundError):
-                files.rm_file(path)
-
-    def free_bytes(self) -> None:
-        """No limit is known."""
-        return
-
-    def _open(self, key: str | None = None) -> tuple[Any, str]:
-        """File system and the path of the root or of a key on it."""
-        import fsspec.core  # loaded only by those who need it
-
-        files, root = fsspec.core.url_to_fs(self.url)
-        return files, root if key is None else f"{root}/{_checked(key)}"
+    return LocalStore(os.path.abspath(os.path.expanduser(path)))
 
 
-def _checked(key: str) -> str:
+def _is_prefix(rest: str) -> bool:
+    """Whether this is a bucket and a prefix: a data set never takes a whole bucket."""
+    bucket, _, prefix = rest.rstrip("/").partition("/")
+    return _BUCKET.fullmatch(bucket) is not None and is_key(prefix)
+
+
+def checked(key: str) -> str:
+    """Give a key back; StorageError if it is none."""
     if not is_key(key):
         raise StorageError(
             f"{key!r:.300} is no key: it must be a relative path of letters, digits and ._=- with "
@@ -325,96 +196,16 @@ def _checked(key: str) -> str:
     return key
 
 
-def _check_size(path: str, written: int, size: int | None) -> None:
+def check_size(path: str, written: int, size: int | None) -> None:
+    """Refuse a stream that came out with another size than was announced."""
     if size is not None and written != size:
         raise StorageError(
             f"{path!r} came out as {written:,} bytes instead of {size:,}; it was not published"
         )
 
 
-def _write_new(path: str, chunks: Iterable[Data]) -> int:
-    """Write and fsync a file that must not exist; give its size [bytes]."""
-    written = 0
-    file = _create(path)
-    try:
-        for chunk in _gathered(chunks):
-            view = memoryview(chunk).cast("B")
-            written += len(view)
-            while view:
-                view = view[os.write(file, view) :]
-        os.fsync(file)
-    finally:
-        os.close(file)
-    return written
-
-
-def _gathered(chunks: Iterable[Data]) -> Iterator[Data]:
-    """Yield the same bytes with small pieces put together, for each write is a system call."""
-    small = bytearray()
-    for chunk in chunks:
-        large = len(chunk) >= _CHUNK_BYTES
-        if small and (large or len(small) >= _CHUNK_BYTES):
-            yield small
-            small = bytearray()
-        if large:
-            yield chunk
-        else:
-            small += chunk
-    if small:
-        yield small
-
-
-def _create(path: str) -> int:
-    """Descriptor of a new file; its directory is made if need be."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    for _ in range(_TRIES):
-        # Another process may at this moment remove a directory that it finds empty.
-        with suppress(FileNotFoundError):
-            _make_directory(os.path.dirname(path))
-            return os.open(path, flags, 0o666)
-    return os.open(path, flags, 0o666)
-
-
-def _make_directory(path: str) -> None:
-    """Make a directory and those above it, each of them durable in its parent."""
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    _make_directory(parent)
-    try:
-        os.mkdir(path)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
-    _sync_directory(parent)
-
-
-def _sync_directory(path: str) -> None:
-    """Fsync a directory, where its file system knows how."""
-    directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC:
-            raise
-    finally:
-        os.close(directory)
-
-
-def _remove_empty(path: str, stop: str) -> None:
-    """Remove `path` and the directories above it, up to `stop`, as long as they are empty."""
-    while path != stop:
-        try:
-            os.rmdir(path)
-        except FileNotFoundError:
-            pass
-        except OSError:
-            return
-        path = os.path.dirname(path)
-
-
 @contextmanager
-def _told(action: str, path: str) -> Iterator[None]:
+def told(action: str, path: str) -> Iterator[None]:
     """Turn an `OSError` into a `StorageError` of one line with the way out."""
     try:
         yield

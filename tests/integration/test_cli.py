@@ -133,7 +133,8 @@ def test_a_file_that_is_no_configuration(say: Say, tmp_path: Path, content: str)
 def test_what_the_storage_refuses(say: Say, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("not a directory")
-    places = [str(file), str(file / "below"), "s3://bucket/set", "ftp://x/y"]
+    places = [str(file), str(file / "below"), "s3://bucket", "ftp://x/y"]
+    places += ["s3://bucket/../set", "simplecache::s3://bucket/set", "reference://x", "s3a://b/set"]
     places += ["/proc/fleetgen"] if sys.platform == "linux" else []
     for place in places:
         code, lines = say("--limit-batteries", "1", "--output-dir", place)
@@ -156,7 +157,7 @@ def test_a_directory_without_permission(say: Say, tmp_path: Path) -> None:
 def test_a_run_that_cannot_fit_is_refused(
     say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fleetgen.io.store import LocalStore
+    from fleetgen.io.local import LocalStore
 
     monkeypatch.setattr(LocalStore, "free_bytes", lambda _: 1_000_000_000)
     code, lines = say("--duration-days", "90", "--sampling-seconds", "5")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import fleetgen.io.store
+import fleetgen.io.local
 import fleetgen.task
 from fleetgen.io import csv, manifest
 from fleetgen.io.store import open_store
@@ -119,7 +119,7 @@ def test_the_client_grows_by_less_than_a_kilobyte_a_part(
     monkeypatch.setattr(fleetgen.task, "begin_job", lambda job: partial(dry, job))
     monkeypatch.setattr("os.fsync", lambda _: None)
     # Buffers of a fixed size would hide what grows in a run as short as a test's.
-    monkeypatch.setattr(fleetgen.io.store, "_CHUNK_BYTES", 1 << 14)
+    monkeypatch.setattr(fleetgen.io.local, "CHUNK_BYTES", 1 << 14)
 
     def peak(days: int) -> tuple[int, int]:
         changes = {

@@ -266,7 +266,7 @@ def test_package_data_are_found_inside_an_archive(tmp_path):
     for folder in ("config", "fleets"):
         shutil.copytree(package / folder, tree / folder)
     (tree / "model").mkdir()
-    front = ("__init__", "errors", "schema", "spec", "units")
+    front = ("__init__", "errors", "places", "schema", "spec", "units")
     for name in (*front, "model/__init__", "model/load", "model/params"):
         shutil.copy(package / f"{name}.py", tree / f"{name}.py")
     archive = shutil.make_archive(str(tmp_path / "package"), "zip", tree.parent)
@@ -308,6 +308,7 @@ def test_defaults_are_those_of_the_command_line():
         "directory": "./output",
         "format": "parquet",
         "writer": "direct",
+        "storage_options": {},
     }
     assert set(run.execution.model_dump().values()) == {None}  # the pipeline chooses
     assert run.grid() == spec.TimeGrid(date(2025, 1, 1), 604_800, 300, 25_200, "Asia/Bangkok")
@@ -333,7 +334,8 @@ def test_every_flag_reaches_its_key():
         "--sampling-seconds": "60",
         "--seed": "7",
         "--start-date": "2025-02-03",
-        "--output-dir": "2025",
+        "--output-dir": "s3://fleet/2025",
+        "--storage-option": {"region": "eu-1"},
         "--format": "none",
         "--writer": "pyarrow",
         "--limit-batteries": "3",
@@ -348,7 +350,7 @@ def test_every_flag_reaches_its_key():
         section, key = path.split(".")
         value = getattr(getattr(run, section), key)
         shown = ", ".join(value) if isinstance(value, tuple) else str(value)
-        assert shown == given.get(flag, "None"), flag
+        assert shown == str(given.get(flag, "None")), flag
 
 
 def test_set_takes_toml_values_bare_text_and_quoted_keys():

@@ -16,18 +16,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fleetgen.errors import StorageError
-from fleetgen.io import store as module
-from fleetgen.io.store import LocalStore, Store, is_key, open_store
+from fleetgen.io import local as module
+from fleetgen.io.local import LocalStore
+from fleetgen.io.store import Store, is_key, open_store
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "local":
         yield open_store(str(tmp_path / "out"))
-    else:
+        return
+    if request.param == "memory":
         opened = open_store(f"memory://{tmp_path.name}")
-        yield opened
-        opened.delete(opened.keys())
+    else:
+        server = request.getfixturevalue("object_store")
+        url = request.getfixturevalue("s3_url")
+        opened = open_store(url, (("endpoint_url", server.endpoint),))
+    yield opened
+    opened.delete(opened.keys())
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -38,7 +44,7 @@ def contents(root: Path) -> dict[str, bytes]:
     }
 
 
-# --- both kinds of store --------------------------------------------------------------------------
+# --- all kinds of store --------------------------------------------------------------------------
 
 
 def test_what_is_put_is_got(store: Store) -> None:
@@ -193,7 +199,9 @@ def test_local_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_other_urls_are_refused(url: str) -> None:
-    with pytest.raises(StorageError, match="a local path, file:///path or memory://name") as caught:
+    with pytest.raises(
+        StorageError, match="a local path, file:///path, s3://bucket/prefix"
+    ) as caught:
         open_store(url)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -498,4 +506,3 @@ def test_the_local_store_does_without_fsspec(tmp_path: Path) -> None:
         f"open_store({str(tmp_path)!r}).put('a', b'x'); sys.exit('fsspec' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert module.open_store is open_store

@@ -1,0 +1,260 @@
+"""A data set in a directory, by plain system calls, for fsspec never calls fsync."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from fleetgen.errors import StorageError
+from fleetgen.io.store import (
+    CHUNK_BYTES,
+    Data,
+    Leftover,
+    Store,
+    check_size,
+    checked,
+    is_key,
+    told,
+)
+
+_TRIES = 10
+_STAGED = re.compile(r"\.tmp-[0-9a-f]{16}")
+_CANNOT_LINK = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP)
+
+
+@dataclass(frozen=True)
+class LocalStore(Store):
+    """A directory, made on the first put. `url` is its absolute path."""
+
+    url: str
+
+    def put_stream(self, key: str, chunks: Iterable[Data], size: int | None = None) -> int:
+        """Write to a hidden name beside the key, fsync, rename, fsync the directory."""
+        path = self._path(key)
+        with told("write", path), self._staged(path, chunks, size) as (staged, written):
+            os.replace(staged, path)
+            _sync_directory(os.path.dirname(path))
+        return written
+
+    def put_if_absent(self, key: str, data: Data) -> bool:
+        """Link a whole file to the name; where links are unknown, create the name itself."""
+        path = self._path(key)
+        with told("write", path), self._staged(path, (data,), None) as (staged, _):
+            try:
+                os.link(staged, path)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _CANNOT_LINK:
+                    raise
+                try:
+                    _write_new(path, (data,))
+                except FileExistsError:
+                    return False
+            _sync_directory(os.path.dirname(path))
+        return True
+
+    def get_stream(self, key: str) -> Iterator[bytes]:
+        """Yield a file in pieces of at most 1 MiB."""
+        path = self._path(key)
+        with told("read", path), open(path, "rb", buffering=0) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def exists(self, key: str) -> bool:
+        """Whether a file has this key."""
+        return os.path.isfile(self._path(key))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Keys of all files below `prefix`; names that are no keys are strangers, left out."""
+        top = self._path(prefix) if prefix else self.url
+
+        return sorted(filter(is_key, self._names(top)))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove files, and the directories that this leaves empty."""
+        self._remove([self._path(key) for key in keys])
+
+    def leftovers(self, older_than_s: float = 0.0) -> list[Leftover]:
+        """List hidden files of `put_stream` that a crash left, by name."""
+        found = []
+        for name in sorted(filter(_is_staged, self._names(self.url))):
+            path = os.path.join(self.url, name)
+            with told("inspect", path), suppress(FileNotFoundError):
+                state = os.lstat(path)
+                age_s = max(0.0, time.time() - state.st_mtime)
+                if stat.S_ISREG(state.st_mode) and age_s >= older_than_s:
+                    found.append(Leftover(name, age_s, state.st_size))
+        return found
+
+    def remove_leftovers(self, found: Iterable[Leftover]) -> None:
+        """Remove hidden files of `put_stream`; any other name is refused."""
+        names = [each.name for each in found]
+        for name in names:
+            if not _is_staged(name):
+                raise StorageError(
+                    f"will not delete {name!r:.300}: it is no temporary file of ours"
+                )
+        self._remove([os.path.join(self.url, name) for name in names])
+
+    def _remove(self, paths: list[str]) -> None:
+        """Remove files below the root, and the directories that this leaves empty."""
+        root = os.path.realpath(self.url)
+        for path in paths:
+            directory = os.path.dirname(path)
+            if os.path.commonpath([root, os.path.realpath(directory)]) != root:
+                raise StorageError(
+                    f"will not delete {path!r}: a link leads out of {self.url!r}; remove the link"
+                )
+            # Looked at first, for a read-only file system refuses even what is not there.
+            if os.path.lexists(path):
+                with told("delete", path), suppress(FileNotFoundError):
+                    os.unlink(path)
+                _remove_empty(directory, self.url)
+
+    def free_bytes(self) -> int:
+        """Room on the file system for this user [bytes]."""
+        with told("inspect", self.url):
+            room = os.statvfs(self._standing())
+        return room.f_bavail * room.f_frsize
+
+    def preflight(self) -> None:
+        """Probe the directory; directories made for it are removed again."""
+        standing = self._standing()
+        try:
+            super().preflight()
+        finally:
+            _remove_empty(self.url, standing)
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self.url, checked(key))
+
+    def _names(self, top: str) -> list[str]:
+        """Paths of all files below a directory, from the root; links are not followed."""
+
+        def failed(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise error
+
+        with told("list", top):
+            return [
+                os.path.relpath(os.path.join(directory, name), self.url)
+                for directory, _, names in os.walk(top, onerror=failed)
+                for name in names
+            ]
+
+    def _standing(self) -> str:
+        """Return the root, or as much of its path as is there."""
+        path = self.url
+        while not os.path.lexists(path):
+            path = os.path.dirname(path)
+        return path
+
+    @contextmanager
+    def _staged(
+        self, path: str, chunks: Iterable[Data], size: int | None
+    ) -> Iterator[tuple[str, int]]:
+        """Write the pieces to a new hidden file beside `path`, which is gone afterwards."""
+        staged = os.path.join(os.path.dirname(path), f".tmp-{secrets.token_hex(8)}")
+        try:
+            written = _write_new(staged, chunks)
+            check_size(path, written, size)
+            yield staged, written
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(staged)
+
+
+def _is_staged(name: str) -> bool:
+    """Whether a path from the root is that of a temporary file of `put_stream`."""
+    directory, _, last = name.rpartition("/")
+    return (not directory or is_key(directory)) and _STAGED.fullmatch(last) is not None
+
+
+def _write_new(path: str, chunks: Iterable[Data]) -> int:
+    """Write and fsync a file that must not exist; give its size [bytes]."""
+    written = 0
+    file = _create(path)
+    try:
+        for chunk in _gathered(chunks):
+            view = memoryview(chunk).cast("B")
+            written += len(view)
+            while view:
+                view = view[os.write(file, view) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
+    return written
+
+
+def _gathered(chunks: Iterable[Data]) -> Iterator[Data]:
+    """Yield the same bytes with small pieces put together, for each write is a system call."""
+    small = bytearray()
+    for chunk in chunks:
+        large = len(chunk) >= CHUNK_BYTES
+        if small and (large or len(small) >= CHUNK_BYTES):
+            yield small
+            small = bytearray()
+        if large:
+            yield chunk
+        else:
+            small += chunk
+    if small:
+        yield small
+
+
+def _create(path: str) -> int:
+    """Descriptor of a new file; its directory is made if need be."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    for _ in range(_TRIES):
+        # Another process may at this moment remove a directory that it finds empty.
+        with suppress(FileNotFoundError):
+            _make_directory(os.path.dirname(path))
+            return os.open(path, flags, 0o666)
+    return os.open(path, flags, 0o666)
+
+
+def _make_directory(path: str) -> None:
+    """Make a directory and those above it, each of them durable in its parent."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    _make_directory(parent)
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+    _sync_directory(parent)
+
+
+def _sync_directory(path: str) -> None:
+    """Fsync a directory, where its file system knows how."""
+    directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(directory)
+
+
+def _remove_empty(path: str, stop: str) -> None:
+    """Remove `path` and the directories above it, up to `stop`, as long as they are empty."""
+    while path != stop:
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
+        path = os.path.dirname(path)

@@ -1,0 +1,114 @@
+"""A data set on any file system of fsspec that publishes an object by one call: the door to it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec.core
+
+from fleetgen.errors import StorageError
+from fleetgen.io.store import CHUNK_BYTES, Data, Leftover, Store, check_size, checked, is_key, told
+
+_SPOOL_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class ObjectStore(Store):
+    """A prefix on `memory://`, `gs://`, `az://` or `abfs://`, with the library's own patience.
+
+    `memory://` lives in one process: for the executors serial and threads.
+    """
+
+    url: str
+
+    @property
+    def remote(self) -> bool:  # type: ignore[override]
+        """Whether reaching it can fail at any time."""
+        return not self.url.startswith("memory:")
+
+    def put(self, key: str, data: Data) -> None:
+        """Publish by one call."""
+        files, path = self._open(key)
+        with _told("write", path):
+            files.pipe_file(path, bytes(data))
+
+    def put_stream(self, key: str, chunks: Iterable[Data], size: int | None = None) -> int:
+        """Gather the pieces in a local temporary file, then publish it by one call."""
+        files, path = self._open(key)
+        with tempfile.NamedTemporaryFile(prefix="fleetgen-", buffering=_SPOOL_BYTES) as spool:
+            with told("write", path):
+                written = sum(spool.write(chunk) for chunk in chunks)
+                spool.flush()
+            check_size(path, written, size)
+            with _told("write", path):
+                files.put_file(spool.name, path)
+        return written
+
+    def put_if_absent(self, key: str, data: Data) -> bool:
+        """Publish by an exclusive call."""
+        files, path = self._open(key)
+        with _told("write", path):
+            try:
+                files.pipe_file(path, bytes(data), mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+    def get_stream(self, key: str) -> Iterator[bytes]:
+        """Yield an object in pieces of at most 1 MiB."""
+        files, path = self._open(key)
+        with _told("read", path), files.open(path, "rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def exists(self, key: str) -> bool:
+        """Whether an object has this key."""
+        files, path = self._open(key)
+        with _told("inspect", path):
+            return bool(files.isfile(path))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Keys of all objects below `prefix`."""
+        files, root = self._open()
+        top = f"{root}/{checked(prefix)}" if prefix else root
+        with _told("list", top):
+            return sorted(filter(is_key, (path[len(root) + 1 :] for path in files.find(top))))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects."""
+        files, root = self._open()
+        for path in [f"{root}/{checked(key)}" for key in keys]:
+            with _told("delete", path), suppress(FileNotFoundError):
+                files.rm_file(path)
+
+    def free_bytes(self) -> None:
+        """No limit is known."""
+        return
+
+    def leftovers(self, older_than_s: float = 0.0) -> list[Leftover]:
+        """None that could be seen."""
+        return []
+
+    def remove_leftovers(self, found: Iterable[Leftover]) -> None:
+        """Do nothing, for there are none."""
+
+    def _open(self, key: str | None = None) -> tuple[Any, str]:
+        """File system and the path of the root or of a key on it."""
+        files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        return files, root if key is None else f"{root}/{checked(key)}"
+
+
+@contextmanager
+def _told(action: str, path: str) -> Iterator[None]:
+    """Turn any fault into a `StorageError`: each cloud's library has its own kinds of them."""
+    try:
+        with told(action, path):
+            yield
+    except (StorageError, GeneratorExit):
+        raise
+    except Exception as error:
+        raise StorageError(f"cannot {action} {path!r}: {type(error).__name__}") from error

@@ -1,0 +1,175 @@
+"""A run straight to an object store: the local run's values, for every reader, and no secrets."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fleetgen.io import manifest
+from fleetgen.io.store import open_store
+from tests.properties.plan import HERE, DataSet, generated, run_python
+from tests.servers import ObjectServer
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)
+
+SMALL = {"run.start_date": "2024-02-28", "run.duration_days": 2}
+ARGUMENTS = [
+    *("--set", f"fleet.file={HERE / 'fleet.toml'}", "--set", "execution.block_days=1"),
+    *("--seed", "109", "--start-date", "2024-02-28", "--duration-days", "2"),
+]
+COLUMNS = ["voltage_v", "temperature_c", "resistance_mohm", "conductance_s"]
+
+Values = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    return generated(tmp_path_factory.mktemp("local") / "set", SMALL)
+
+
+@pytest.fixture(scope="module")
+def remote(
+    object_store: ObjectServer, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, DataSet]:
+    """The same run by the command line with two Dask workers; its URL, and a copy on disk."""
+    url = "s3://fleet/whole/run"
+    done = run_python(
+        *("-m", "fleetgen", "generate", *ARGUMENTS, "--workers", "2", "--progress", "plain"),
+        *("--output-dir", url, "--storage-option", f"endpoint_url={object_store.endpoint}"),
+        env=object_store.environment("writer"),
+        cwd=tmp_path_factory.mktemp("cwd"),
+    )
+    assert done.code == 0, done.err
+    assert done.out == f"data set in {url}; see DATA_GENERATION_REPORT.md there\n"
+    copy = tmp_path_factory.mktemp("copy")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in object_store.environment("writer").items():
+            patch.setenv(name, value)
+        store = open_store(url, (("endpoint_url", object_store.endpoint),))
+        for key in store.keys():  # noqa: SIM118 (a store is no mapping)
+            (copy / key).parent.mkdir(parents=True, exist_ok=True)
+            (copy / key).write_bytes(store.get(key))
+    return url, DataSet(copy)
+
+
+def test_the_object_store_holds_what_the_disk_holds(
+    local: DataSet, remote: tuple[str, DataSet]
+) -> None:
+    there = remote[1]
+    assert there.digests == local.digests
+    entries = [{f["path"]: (f["rows"], f["sha256"]) for f in s.files} for s in (local, there)]
+    assert entries[0] == entries[1]
+    names = [
+        sorted(p.relative_to(s.path).as_posix() for p in s.path.rglob("*") if p.is_file())
+        for s in (local, there)
+    ]
+    assert names[0] == names[1]
+    assert (there.path / manifest.SUCCESS).exists()
+
+
+def by_pandas(place: str, options: dict[str, Any]) -> Values:
+    import pandas as pd
+
+    return from_pandas(pd.read_parquet(place, storage_options=options))
+
+
+def by_dask(place: str, options: dict[str, Any]) -> Values:
+    import dask
+    import dask.dataframe as dd
+
+    with dask.config.set(scheduler="synchronous"):
+        return from_pandas(dd.read_parquet(place, storage_options=options).compute())
+
+
+def by_pyarrow(place: str, options: dict[str, Any]) -> Values:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from pyarrow.fs import S3FileSystem
+
+    files = S3FileSystem(endpoint_override=options["endpoint_url"], region="us-east-1")
+    source = place.removeprefix("s3://")
+    table = ds.dataset(source, filesystem=files, partitioning="hive").to_table()
+    table = table.set_column(0, "ts", table["ts"].cast(pa.int64()))
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def by_polars(place: str, options: dict[str, Any]) -> Values:
+    import polars as pl
+
+    frame = pl.scan_parquet(
+        f"{place}/**/*.parquet",
+        storage_options={"aws_endpoint_url": options["endpoint_url"], "aws_allow_http": "true"},
+        hive_partitioning=True,
+    ).collect()
+    frame = frame.with_columns(pl.col("ts").dt.epoch("ms"))
+    return {name: frame[name].to_numpy() for name in frame.columns}
+
+
+def by_duckdb(place: str, options: dict[str, Any]) -> Values:
+    """Through fsspec, for DuckDB's own extension is not in its package."""
+    import duckdb
+    import s3fs
+
+    connection = duckdb.connect()
+    connection.register_filesystem(s3fs.S3FileSystem(**options))
+    query = (
+        "SELECT epoch_ms(ts) AS ts, * EXCLUDE (ts) "
+        f"FROM read_parquet('{place}/**/*.parquet', hive_partitioning = true)"
+    )
+    columns = connection.execute(query).fetchnumpy()
+    return {
+        name: values.filled(np.nan) if np.ma.is_masked(values) else values
+        for name, values in columns.items()
+    }
+
+
+def from_pandas(frame: Any) -> Values:
+    columns = {name: frame[name].to_numpy() for name in frame}
+    instants = frame["ts"].dt.tz_convert("UTC").dt.tz_localize(None)
+    return columns | {"ts": instants.astype("datetime64[ms]").astype("int64").to_numpy()}
+
+
+@pytest.mark.usefixtures("as_identity")
+@pytest.mark.parametrize("read", [by_pandas, by_dask, by_pyarrow, by_polars, by_duckdb])
+def test_readers_see_the_values_of_the_local_run(
+    local: DataSet,
+    remote: tuple[str, DataSet],
+    object_store: ObjectServer,
+    read: Callable[[str, dict[str, Any]], Values],
+) -> None:
+    table = local.read("telemetry_jar_raw")
+    found = read(f"{remote[0]}/telemetry_jar_raw", {"endpoint_url": object_store.endpoint})
+    ids = np.array([str(i) for i in found["battery_id"]])
+    order = np.lexsort((found["ts"], ids))
+    assert (ids[order] == np.array(table["battery_id"].to_pylist())).all()
+    expected = table["ts"].cast("int64").to_numpy()
+    assert (np.asarray(found["ts"])[order] == expected).all()
+    for name in COLUMNS:
+        values = np.ma.getdata(found[name])[order].astype(np.float32)
+        assert np.array_equal(values, table[name].to_numpy().astype(np.float32), equal_nan=True)
+
+
+def test_the_same_command_joins_and_another_plan_is_refused(
+    remote: tuple[str, DataSet], object_store: ObjectServer, tmp_path: Path
+) -> None:
+    def run(*more: str) -> tuple[int, str]:
+        done = run_python(
+            *("-m", "fleetgen", "generate", *ARGUMENTS, *more, "--output-dir", remote[0]),
+            *("--progress", "json"),
+            env={**object_store.environment("writer"), "AWS_ENDPOINT_URL": object_store.endpoint},
+            cwd=tmp_path,
+        )
+        return done.code, done.err
+
+    code, err = run()
+    assert code == 0, err
+    assert [json.loads(line)["stage"] for line in err.splitlines()] == ["planned", "complete"]
+    code, err = run("--set", "scenario.hazard_scale=2")
+    assert code == 3
+    assert "holds a data set of another plan" in err
+    assert "scenario.hazard_scale: 1.0 -> 2.0" in err
