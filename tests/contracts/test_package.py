@@ -138,7 +138,7 @@ LITERALS: dict[str, set[float]] = {
     "model/room.py": {5.0},
     "model/sensors.py": {10.0, 1e3, 1e4},
     "model/stepper.py": {
-        *(1e3, 3600.0, 86_400.0, 1e9),
+        *(1e3, 3600.0, 1e9),
         *(0.25, 0.01, 1.02, 1e-3, 1e-6),  # of the grid and of convergence
     },
     "model/thermal.py": set(),
