@@ -8,7 +8,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -37,10 +37,10 @@ class LocalStore(Store):
     url: str
 
     def put_stream(self, key: str, chunks: Iterable[Data], size: int | None = None) -> int:
-        """Write to a hidden name beside the key, fsync, rename, fsync the directory."""
+        """Write to a hidden name outside the tables, fsync, rename, fsync the directory."""
         path = self._path(key)
         with told("write", path), self._staged(path, chunks, size) as (staged, written):
-            os.replace(staged, path)
+            _named(os.replace, staged, path)
             _sync_directory(os.path.dirname(path))
         return written
 
@@ -49,7 +49,7 @@ class LocalStore(Store):
         path = self._path(key)
         with told("write", path), self._staged(path, (data,), None) as (staged, _):
             try:
-                os.link(staged, path)
+                _named(os.link, staged, path)
             except FileExistsError:
                 return False
             except OSError as error:
@@ -162,9 +162,13 @@ class LocalStore(Store):
     def _staged(
         self, path: str, chunks: Iterable[Data], size: int | None
     ) -> Iterator[tuple[str, int]]:
-        """Write the pieces to a new hidden file beside `path`, which is gone afterwards."""
-        staged = os.path.join(os.path.dirname(path), f".tmp-{secrets.token_hex(8)}")
+        """Write the pieces for `path` to a new hidden file, which is gone afterwards.
+
+        It lies at the root, for some readers look at every name in a table's directory.
+        """
+        staged = os.path.join(self.url, f".tmp-{secrets.token_hex(8)}")
         try:
+            _make_directory(os.path.dirname(path))
             written = _write_new(staged, chunks)
             check_size(path, written, size)
             yield staged, written
@@ -209,6 +213,15 @@ def _gathered(chunks: Iterable[Data]) -> Iterator[Data]:
             small += chunk
     if small:
         yield small
+
+
+def _named(how: Callable[[str, str], None], staged: str, path: str) -> None:
+    """Give a file its name in a directory that another process may remove when it is empty."""
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):
+            _make_directory(os.path.dirname(path))
+            return how(staged, path)
+    return how(staged, path)
 
 
 def _create(path: str) -> int:

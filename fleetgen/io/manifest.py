@@ -107,7 +107,7 @@ def claim(
                 f"plan it belongs. {_REMEDY['run']}"
             )
         for name in names:
-            if store.exists(name) or store.keys(name):
+            if (store.exists(name) or store.keys(name)) and not store.exists(RUN):
                 raise StorageError(
                     f"{store.url!r} holds {name!r}, which the data set would overwrite, and no "
                     f"{RUN}. {_REMEDY['run']}"

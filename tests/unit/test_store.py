@@ -247,6 +247,32 @@ def test_every_put_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert log == ["fsync out", "fsync .tmp-", "replace", "fsync table"]
 
 
+def test_a_table_never_holds_what_is_not_whole(tmp_path: Path) -> None:
+    """Some readers look at every name in a directory, hidden or not."""
+    store = open_store(str(tmp_path / "out"))
+
+    def pieces() -> Iterator[bytes]:
+        yield b"x" * (1 << 20)
+        assert list((tmp_path / "out" / "table" / "month").iterdir()) == []
+        assert [p.name[:5] for p in (tmp_path / "out").iterdir() if p.is_file()] == [".tmp-"]
+        yield b"y"
+
+    store.put_stream("table/month/part", pieces())
+    assert list(contents(tmp_path / "out")) == ["table", "table/month", "table/month/part"]
+
+
+def test_a_directory_may_vanish_before_its_file_gets_its_name(tmp_path: Path) -> None:
+    """As when another process removes one that it finds empty."""
+    store = open_store(str(tmp_path / "out"))
+
+    def pieces() -> Iterator[bytes]:
+        yield b"x"
+        (tmp_path / "out" / "table").rmdir()
+
+    store.put_stream("table/part", pieces())
+    assert store.get("table/part") == b"x"
+
+
 def test_strangers_are_not_listed(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     store.put("a", b"x")
@@ -388,7 +414,7 @@ def test_a_directory_may_vanish_between_its_making_and_its_use(
 
     (tmp_path / "keep").touch()
     monkeypatch.setattr(os, "open", open_late)
-    open_store(str(tmp_path)).put("a/b", b"x")
+    open_store(str(tmp_path / "a")).put("b", b"x")
     assert contents(tmp_path) == {"keep": b"", "a": b"", "a/b": b"x"}
 
 
