@@ -30,8 +30,8 @@ def _error(entity: str, what: str, at: str, limit: str) -> SimulationError:
     else:
         part = f"--strings {re.sub('-J[0-9]+$', '', entity)}"
     return SimulationError(
-        f"{entity}: {what} at {at}, and {limit}. End the run before, or change what brings it about "
-        "(an injection, the climate, the load); if nothing does, report the model's fault, with what "
+        f"{entity}: {what} at {at}, and {limit}. End the run before, or change what brings it "
+        "about (an injection, the climate, the load); if nothing does, report it, with what "
         f"fleetgen generate ... {part} --executor serial says"
     )
 
