@@ -6,6 +6,8 @@ at every sample; nothing is bent back into its range.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,11 +25,14 @@ _MS = 1000
 
 
 def _error(entity: str, what: str, at: str, limit: str) -> SimulationError:
-    string_id = entity.rpartition("-J")[0] or entity
+    if "-ENV-" in entity:
+        part = f"--locations {entity.rpartition('-ENV-')[0]}"
+    else:
+        part = f"--strings {re.sub('-J[0-9]+$', '', entity)}"
     return SimulationError(
-        f"{entity}: {what} at {at}, and {limit}. End the run before, or take out what was injected "
-        f"there; if nothing was, it is a fault of the model: report it, with what "
-        f"fleetgen generate ... --strings {string_id} --executor serial says"
+        f"{entity}: {what} at {at}, and {limit}. End the run before, or change what brings it "
+        "about (an injection, the climate, the load); if nothing does, report it, with what "
+        f"fleetgen generate ... {part} --executor serial says"
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fleetgen import rng
 from fleetgen.elementary import exponential, logarithm, total
+from fleetgen.errors import SimulationError
 from fleetgen.model import params
 from fleetgen.rng import Stream
 from fleetgen.spec import BatterySystem, Location, Scenario
@@ -85,7 +86,12 @@ def outages(
     expected = location.outages_per_year * _frailty(location, seed, year) * share / 12
     k = rng.key(seed, Stream.OUTAGE, location.location_id)
     base = (year * 12 + month) * _OUTAGES_PER_MONTH * _DRAWS_PER_OUTAGE
-    count = min(poisson(expected, rng.uniform(k, base)), _OUTAGES_PER_MONTH - 1)
+    count = poisson(expected, rng.uniform(k, base))
+    if count >= _OUTAGES_PER_MONTH:
+        raise SimulationError(
+            f"{location.location_id}: {count} outages in {year}-{month:02d}, and a month can have "
+            f"at most {_OUTAGES_PER_MONTH - 1}; lower outages_per_year"
+        )
     found = []
     for i in range(1, count + 1):
         draw = [rng.uniform(k, base + i * _DRAWS_PER_OUTAGE + n) for n in range(6)]

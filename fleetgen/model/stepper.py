@@ -385,6 +385,7 @@ def _recharged(
             current_a, work[MAIN_A, j], work[JAR_V, j], open_v, state[j], work[CELLS, j]
         )
         floor_ah = work[LEAK, j] * full_ah
+        # What a step would put beyond full is gassed.
         state[jars + j] = max(floor_ah, state[jars + j] - work[MAIN_A, j] * charge_ah)
         soc = electrical.state_of_charge(state[jars + j] - floor_ah, full_ah)
         charged = charged and soc > _FULL_SOC and work[MAIN_A, j] < current_a

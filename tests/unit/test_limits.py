@@ -190,4 +190,5 @@ def test_weather_beyond_the_sensors_range_stops_a_run(tmp_path) -> None:
         tiny.generate(tmp_path / "set", **changes)
     assert "DC-T-01-ENV-01: outdoor_temperature_c reads -2" in str(caught.value)
     assert "shows -20 to 60 degC" in str(caught.value)
+    assert "--locations DC-T-01 " in str(caught.value)
     assert not (tmp_path / "set" / "_SUCCESS").exists()

@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from fleetgen.config import load
+from fleetgen.errors import SimulationError
 from fleetgen.model import climate, events
 from fleetgen.spec import DEFAULT_SCENARIO, Injection, Scenario, TimeGrid
 from fleetgen.units import day_number
@@ -371,6 +372,13 @@ def test_an_injected_outage_comes_to_the_drawn_ones():
         assert kept.tolist() == plain.discharge_start_s.tolist()
     elsewhere, _ = timeline("DC-PKT-01", days=31, scenario=scenario)
     assert start not in elsewhere.discharge_start_s
+
+
+def test_more_outages_than_a_month_holds_stop_the_run():
+    """No configuration comes near: 100 a year are its most."""
+    place = replace(SITES["DC-URT-01"].location, outages_per_year=4000.0)
+    with pytest.raises(SimulationError, match=r"outages in 2024-11, and a month .* at most 127"):
+        events.outages(place, 1, 2024, 11, np.ones(30, np.bool_), OFFSET_S)
 
 
 def test_cooling_stops_where_no_generator_drives_it():
