@@ -28,8 +28,8 @@ from fleetgen.spec import (
 )
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date, day_number
 
-ROWS_PER_PART = {"parquet": 13_500_000, "csv.gz": 4_600_000}
-"""Most jar samples in one part: of 24 jars at 5 s a month in 12 MB of Parquet, 11 days in 38 MB of
+ROWS_PER_PART = {"parquet": 13_500_000, "csv.gz": 3_400_000}
+"""Most jar samples in one part: of 24 jars at 5 s a month in 12 MB of Parquet, 8 days in 27 MB of
 CSV.gz, both tables of jars together."""
 
 BYTES_PER_ROW = {

@@ -98,7 +98,7 @@ def test_the_manifest_names_the_encoder(packed: DataSet) -> None:
 def test_a_part_of_csv_is_shorter_than_one_of_parquet() -> None:
     grid = plan.TimeGrid(plan.date(2025, 1, 1), 59 * 86_400, 5, 25_200, ZONE)
     lengths = [block.days for block in plan.blocks(grid, 24, None, plan.ROWS_PER_PART["csv.gz"])]
-    assert lengths == [11, 11, 9, 11, 11, 6]
+    assert lengths == [8, 8, 8, 7, 8, 8, 8, 4]
 
 
 # --- readers --------------------------------------------------------------------------------------
