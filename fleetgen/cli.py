@@ -27,6 +27,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that there is one way out."""
+        what, colon, words = message.partition("unrecognized arguments: ")
+        if colon and not what:  # a value among them may be a secret
+            flags = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
+            message = " ".join([message.removesuffix(words).rstrip(), *(flags or ["..."])])
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 

@@ -66,7 +66,7 @@ def check_output(faults: Faults, output: OutputSection) -> None:
     remote = output.directory.startswith("s3:")
     if output.storage_options and not remote and faults.clean(place, options):
         names = ", ".join(output.storage_options)
-        faults.add(options, names, "are for an --output-dir on s3://; leave them out")
+        faults.add(options, names, f"{names}: for an --output-dir on s3:// alone; leave them out")
 
 
 def _check_run(faults: Faults, run: RunSection) -> None:

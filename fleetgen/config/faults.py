@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Iterable
 from datetime import date
 
-from fleetgen.places import holds_login, names_secret
+from fleetgen.places import OPTIONS, holds_login, names_secret
 
 Keys = tuple[str, ...]
 """Path of a key from the top of the configuration."""
@@ -18,6 +18,7 @@ MISSING = object()
 
 ID_RULE = "must be 1 to 64 of A-Z a-z 0-9 . _ - and neither '.' nor '..'; rename it"
 
+_KNOWN_OPTIONS = {(name,) for name in OPTIONS}
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = 60
@@ -52,7 +53,8 @@ def _shown(keys: Keys, value: object) -> str:
     """Write a value as `show` does, unless it is a secret or may hold one."""
     shown = show(value)
     text = value if isinstance(value, str) else shown
-    secret = any(map(names_secret, (*keys, text))) or holds_login(text)
+    unknown = keys[:2] == ("output", "storage_options") and keys[2:] not in _KNOWN_OPTIONS
+    secret = unknown or any(map(names_secret, (*keys, text))) or holds_login(text)
     return "(not shown)" if secret else shown
 
 

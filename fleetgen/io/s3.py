@@ -24,6 +24,7 @@ from fleetgen.io.retry import Fault, Gate, persist
 from fleetgen.io.s3_faults import (
     ABSENT,
     EXPIRED,
+    UNTOLD,
     NoSuchUpload,
     PastTheEnd,
     Unfinished,
@@ -167,13 +168,14 @@ class S3Store(Store):
             self._abort(each.name, each.upload_id)
 
     def preflight(self) -> None:
-        """Put, put again, list, read back and delete a small object, within 10 s."""
+        """List, put, put again, read back and delete a small object, within 10 s."""
         self.within(_PROBE_S)._probe()
 
     def _probe(self) -> None:
         directory = f"_probe-{secrets.token_hex(8)}"
         key, first, second = f"{directory}/a", b"first", b"second"
         try:
+            there = self.keys(directory)  # asked first, for whether there is a bucket
             try:
                 taken = self.put_if_absent(key, first)
                 again = self.put_if_absent(key, second)
@@ -183,7 +185,7 @@ class S3Store(Store):
                         "runs apart. Choose another one"
                     )
                 self.put(key, second)
-                if self.keys(directory) != [key] or self.get(key) != second:
+                if [*there, key] != self.keys(directory) or self.get(key) != second:
                     raise StorageError(
                         "other bytes come back than were written. Choose another store"
                     )
@@ -225,10 +227,10 @@ class S3Store(Store):
             except OSError as error:
                 if code_of(error) not in ("PreconditionFailed", "412"):
                     raise
-                if files.call_s3("head_object", **where)["Metadata"].get(_MARK) != mark:
+                if _look(files, where)["Metadata"].get(_MARK) != mark:
                     raise FileExistsError from error
                 return
-            seen = files.call_s3("head_object", **where)
+            seen = _look(files, where)
             if (seen["ContentLength"], seen["ETag"]) != (len(body), answer.get("ETag")):
                 raise Unfinished
 
@@ -239,12 +241,9 @@ class S3Store(Store):
 
         def attempt(files: Any, wait_s: float) -> dict[str, Any] | None:
             try:
-                found: dict[str, Any] = files.call_s3(
-                    "head_object", Bucket=self._bucket, Key=name, timeout=wait_s
-                )
+                return _look(files, {"Bucket": self._bucket, "Key": name, "timeout": wait_s})
             except FileNotFoundError:
                 return None
-            return found
 
         return self._call("inspect", key, attempt)
 
@@ -367,9 +366,9 @@ class _Upload:
                 "complete_multipart_upload", UploadId=self._id, MultipartUpload=parts, **where
             )
         except FileNotFoundError:  # completed before, and the answer was lost?
-            if files.call_s3("head_object", **where)["Metadata"].get(_MARK) != self._mark:
+            if _look(files, where)["Metadata"].get(_MARK) != self._mark:
                 raise
-        if files.call_s3("head_object", **where)["ContentLength"] != self.written:
+        if _look(files, where)["ContentLength"] != self.written:
             raise Unfinished
 
 
@@ -406,6 +405,17 @@ def _files(process: int, options: Options) -> Any:
 @lru_cache(maxsize=8)
 def _gate(process: int, options: Options) -> Gate:
     return Gate(int(option(options, "max_concurrency")))
+
+
+def _look(files: Any, where: Mapping[str, Any]) -> dict[str, Any]:
+    """Head of an object; where that is refused without a word, a GET is asked for the reason."""
+    try:
+        found: dict[str, Any] = files.call_s3("head_object", **where)
+    except OSError as error:
+        if code_of(error) in UNTOLD:
+            files.call_s3("get_object", Range="bytes=0-0", **where)["Body"].close()
+        raise
+    return found
 
 
 def _seconds(options: Options, name: str) -> float:

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, SSLError
+from botocore.exceptions import ConnectionError as UnreachedError
 from s3fs.core import S3_RETRYABLE_ERRORS
 
 from fleetgen.errors import StorageError
 from fleetgen.io.retry import Fault, GaveUp
 
-_FAULTS = (BotoCoreError, ClientError, OSError, *S3_RETRYABLE_ERRORS)
+_UNREACHED_BY = (ConnectionError, UnreachedError, *S3_RETRYABLE_ERRORS)
+_FAULTS = (BotoCoreError, ClientError, OSError, RecursionError, *S3_RETRYABLE_ERRORS)
 _BUSY = {
     *(
         "SlowDown",
@@ -32,7 +34,7 @@ _AGAIN = {
 }
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 ABSENT = {"NoSuchKey", "404"}
-_UNTOLD = {"", "400", "403"}  # an answer to HEAD has no body to say more
+UNTOLD = {"", "400", "403"}  # an answer to HEAD has no body to say more
 _AGAIN_LATER = "run the same command again: finished parts are kept"
 _REGION = "the bucket lies in another region. Set --storage-option region"
 _REASONS = {
@@ -51,7 +53,7 @@ _REASONS = {
     **dict.fromkeys(("PermanentRedirect", "301", "AuthorizationHeaderMalformed"), _REGION),
     **dict.fromkeys(("IllegalLocationConstraintException", "TemporaryRedirect"), _REGION),
     **dict.fromkeys(
-        _UNTOLD, "refused. Check the credentials, on every worker, and what they may do"
+        UNTOLD, "refused. Check the credentials, on every worker, and what they may do"
     ),
 }
 _NO_CREDENTIALS = (
@@ -97,8 +99,8 @@ def judge_fault(error: BaseException) -> Fault:
         return Fault.AGAIN
     if isinstance(error, SSLError) or status:
         return Fault.FINAL
-    again = (Unfinished, ConnectionError, *S3_RETRYABLE_ERRORS)
-    return Fault.AGAIN if isinstance(error, again) else Fault.FINAL
+    again = isinstance(error, (Unfinished, *_UNREACHED_BY))
+    return Fault.AGAIN if again else Fault.FINAL
 
 
 @contextmanager
@@ -128,13 +130,15 @@ def _reason(error: BaseException) -> str:
     code, status = _answer(error)
     if status:
         return reason_of(code, status)
+    if isinstance(error, RecursionError):  # of the library, which follows every redirection
+        return f"it only redirects: {_REGION}, or check endpoint_url"
     if isinstance(error, NoCredentialsError):
         return _NO_CREDENTIALS
     if isinstance(error, SSLError):
         return "its certificate is not trusted. Check endpoint_url and --storage-option ca_bundle"
     if isinstance(error, Unfinished):
         return "the object did not arrive whole. Try again, or choose another store"
-    if isinstance(error, (TimeoutError, ConnectionError, *S3_RETRYABLE_ERRORS)):
+    if isinstance(error, _UNREACHED_BY):
         return f"{_UNREACHED} ({type(error).__name__})"
     return f"{type(error).__name__}. Check the profile and the other storage options"
 

@@ -1,17 +1,27 @@
 """A run straight to an object store: the local run's values, for every reader, and no secrets."""
 
+import gzip
 import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
+from fleetgen.cli import main
 from fleetgen.io import manifest
 from fleetgen.io.store import open_store
-from tests.properties.plan import HERE, DataSet, generated, run_python
-from tests.servers import ObjectServer
+from tests.fault_proxy import Fail, FaultProxy, at_rate
+from tests.properties.plan import HERE, DataSet, environment, generated, run_python
+from tests.servers import ObjectServer, access_key, secret_key
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
@@ -173,3 +183,163 @@ def test_the_same_command_joins_and_another_plan_is_refused(
     assert code == 3
     assert "holds a data set of another plan" in err
     assert "scenario.hazard_scale: 1.0 -> 2.0" in err
+
+
+# --- secrets --------------------------------------------------------------------------------------
+
+
+def everything_below(place: Path) -> bytes:
+    """Bytes of all files below a directory, packed ones unpacked, too."""
+    found = []
+    for path in sorted(p for p in place.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        found += [path.name.encode(), data]
+        if path.suffix == ".gz":
+            found.append(gzip.decompress(data))
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            found.append(str(pq.ParquetFile(path).schema_arrow.metadata).encode())
+    return b"\n".join(found)
+
+
+def of_session(leader: int) -> list[psutil.Process]:
+    """Processes that a process has started in its session, with itself."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(OSError):
+            if os.getsid(process.pid) == leader:
+                found.append(process)
+    return found
+
+
+DASHBOARD = (
+    *("status", "workers", "tasks", "system", "graph", "profile", "individual-plots"),
+    *("info/main/workers.html", "info/main/logs.html", "info/main/tasks", "health", "metrics"),
+    *("json/identity.json", "json/counts.json", "json/index.html", "sitemap.json", "sysmon"),
+)
+
+
+def test_no_secret_is_seen_anywhere(
+    object_store: ObjectServer, session_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """The secret is in the environment alone, where the processes of its user may see it."""
+    canary = secret_key("writer")
+    url = "s3://fleet/canary/run"
+    session_proxy.reset(at_rate(Fail("answer", 500, "InternalError"), 0.03))
+    command = [
+        *(sys.executable, "-m", "fleetgen", "generate", *ARGUMENTS, "--workers", "2"),
+        *("--output-dir", url, "--storage-option", f"endpoint_url={session_proxy.endpoint}"),
+        *("--progress", "json"),
+    ]
+    seen: list[bytes] = []
+    pages: set[str] = set()
+    with (tmp_path / "err").open("wb") as err:
+        running = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment(object_store.environment("writer") | {"TMPDIR": str(tmp_path)}),
+            stdout=subprocess.PIPE,
+            stderr=err,
+            start_new_session=True,
+        )
+        processes = 0
+        while running.poll() is None:
+            alive = of_session(running.pid)
+            processes = max(processes, len(alive))
+            for process in alive:
+                with suppress(psutil.Error):
+                    seen.append(" ".join(process.cmdline()).encode())
+            lines = (tmp_path / "err").read_text().splitlines()
+            urls = [json.loads(line)["dashboard_url"] for line in lines if line.endswith("}")]
+            if urls and urls[-1]:
+                root = urls[-1].rpartition("/")[0]
+                for page in DASHBOARD:
+                    with (
+                        suppress(OSError),
+                        urllib.request.urlopen(f"{root}/{page}", timeout=2) as got,
+                    ):
+                        seen.append(got.read())
+                        pages.add(page)
+            seen.append(everything_below(tmp_path))  # workers' scratch, too
+            time.sleep(0.05)
+        out, _ = running.communicate()
+    session_proxy.reset(lambda _: None)
+    assert running.returncode == 0, (tmp_path / "err").read_text()
+    assert processes >= 4  # this one, the server that forks, two workers
+    assert {"info/main/workers.html", "json/identity.json", "health"} <= pages
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in object_store.environment("writer").items():
+            patch.setenv(name, value)
+        store = open_store(url, (("endpoint_url", object_store.endpoint),))
+        for key in store.keys():  # noqa: SIM118 (a store is no mapping)
+            (tmp_path / "copy" / key).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "copy" / key).write_bytes(store.get(key))
+    assert (tmp_path / "copy/DATA_GENERATION_REPORT.md").exists()
+    seen += [out, everything_below(tmp_path)]
+    whole = b"\n".join(seen)
+    assert b"DC-" in whole or b"NORTH" in whole
+    assert canary.encode() not in whole
+    assert access_key("writer").encode() not in whole
+    assert canary.split("/")[-1].encode() not in whole
+
+
+CANARY = "cAnArY-7f3b9e"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--storage-option", f"secret={CANARY}"],
+        ["--storage-option", f"key={CANARY}"],
+        ["--storage-option", f"token={CANARY}"],
+        ["--storage-option", f"aws_secret_access_key={CANARY}"],
+        ["--storage-option", f"aws_session_token={CANARY}"],
+        ["--storage-option", f"password={CANARY}"],
+        ["--storage-option", f"sig={CANARY}"],
+        ["--storage-option", CANARY],
+        ["--storage-option", f"endpoint_url=http://me:{CANARY}@127.0.0.1:1"],
+        ["--storage-option", f"endpoint_url=http://127.0.0.1:1?X-Amz-Signature={CANARY}"],
+        ["--storage-option", f"secret={CANARY}", "--storage-option", f"secret={CANARY}2"],
+        ["--set", f"output.storage_options.secret={CANARY}"],
+        ["--set", f'output.storage_options={{secret = "{CANARY}"}}'],
+        ["--set", f'output.storage_options={{client_kwargs = {{k = "{CANARY}"}}}}'],
+        ["--set", f"output.secret_key={CANARY}"],
+        ["--set", f"output.storage_options.secret:{CANARY}"],
+        ["--output-dir", f"s3://me:{CANARY}@bucket/prefix"],
+        ["--output-dir", f"s3://bucket/prefix?X-Amz-Signature={CANARY}"],
+        ["--output-dir", f"az://container/prefix?sig={CANARY}"],
+        ["--output-dir", f"https://me:{CANARY}@host/prefix"],
+        ["--output-dir", f"simplecache::s3://me:{CANARY}@bucket/prefix"],
+        ["--secret-key", CANARY],
+        [f"--aws-secret-access-key={CANARY}"],
+    ],
+)
+def test_a_secret_where_it_does_not_belong_is_refused_and_not_repeated(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = [] if "--output-dir" in arguments else ["--output-dir", "s3://bucket/prefix"]
+    assert main(["generate", *place, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert CANARY not in out + err
+    assert err.startswith("fleetgen: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secret_in_a_file_is_refused_and_not_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(
+        '[output]\ndirectory = "s3://bucket/prefix"\n'
+        f'[output.storage_options]\nsecret = "{CANARY}"\nregion = "eu-1"\n'
+        f'[storage]\ntoken = "{CANARY}"\n'
+    )
+    assert main(["generate", "--config", str(file)]) == 2
+    err = capsys.readouterr().err
+    assert CANARY not in err
+    assert "output.storage_options.secret = (not shown): must hold no user, password" in err
