@@ -26,6 +26,8 @@ from fleetgen.schema import (
     REPORT_FILE,
     SCHEMA_VERSION,
     STATES_FILE,
+    TABLES,
+    TELEMETRY,
 )
 from fleetgen.spec import FileEntry, Receipt
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key
@@ -51,12 +53,22 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         "data_version": DATA_VERSION,
         "schema_version": SCHEMA_VERSION,
         "plan_digest": plan.run.plan_digest,
+        "plan": config.identity(),
+        "duration_seconds": plan.run.grid.duration_s,
         "seed": plan.run.seed,
         "injections": config.injections(),
         "rows": dict(sorted(summary.rows.items())),
     }
     parts = (entry for receipt in _receipts(plan, store) for entry in receipt.files)
     manifest.write_manifest(store, header, _chain(parts, closing))
+
+
+def closing_names() -> Iterator[str]:
+    """Files that a data set has at its top, all of them made by the reduce."""
+    for table in TABLES.values():
+        if table not in TELEMETRY:
+            yield f"{table.name}.csv"
+    yield from (f"{FEATURE_STORE.name}.csv.gz", STATES_FILE, REPORT_FILE)
 
 
 def clean(store: Store) -> None:

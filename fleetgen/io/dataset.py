@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
 from fleetgen.schema import Column, Table
-from fleetgen.spec import NULL
+from fleetgen.spec import NULL, Chunk, Codes, Plain, RowGroup
 
 Source = Any
 """A path, or a file open for reading bytes."""
@@ -66,6 +68,57 @@ def iter_counts(
         for index in range(file.num_row_groups):
             values = file.read_row_group(index, columns=names)
             yield {name: _counts(table.column(name), values[name]) for name in names}
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a file says of itself; `plan` is the digest of the plan that it was made by."""
+
+    rows: int
+    plan: str
+
+
+def read_footer(source: Source) -> Footer:
+    """Footer of a Parquet file; ValueError where it is none."""
+    with _damage_told(), pq.ParquetFile(source, pre_buffer=False) as file:
+        metadata = file.metadata.metadata or {}
+        return Footer(file.metadata.num_rows, metadata.get(b"plan", b"").decode(errors="replace"))
+
+
+def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
+    """Read a file of `table` as the row groups that it was made of, one in memory at a time.
+
+    Texts are `Codes`, all other columns `Plain` counts. ValueError where the file is damaged, or
+    not one of `table`.
+    """
+    texts = [c.name for c in table.columns if c.kind in TEXT_KINDS]
+    with (
+        _damage_told(),
+        pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file,
+    ):
+        if tuple(file.schema_arrow.names) != table.names:
+            raise ValueError(f"its columns are not those of {table.name}")
+        for index in range(file.num_row_groups):
+            values = file.read_row_group(index)
+            yield {c.name: _chunk(c, values[c.name]) for c in table.columns}
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Turn what Arrow raises at a damaged file into a ValueError of one line."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"no whole Parquet file ({str(error).partition(chr(10))[0]})") from error
+
+
+def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:
+    if column.kind not in TEXT_KINDS:
+        return Plain(_counts(column, values))
+    coded = values.combine_chunks().dictionary_encode()
+    levels = (*coded.dictionary.to_pylist(), None)
+    codes = coded.indices.fill_null(len(levels) - 1).to_numpy()
+    return Codes(codes.astype(np.uint8 if len(levels) <= 256 else np.uint16), levels)
 
 
 def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:

@@ -2,8 +2,9 @@
 
 `_fleetgen/run.json` is the identity, written first; a receipt per part is written after the part's
 files and is its commit; the manifest names every file and comes last, before the marker `_SUCCESS`.
-Readers of Parquet skip names that begin with `_`. All of them are canonical JSON: sorted keys,
-ASCII, a line end; the manifest has one file entry a line.
+Readers of Parquet skip names that begin with `_`. All of them are JSON in ASCII with a line end
+and sorted keys, but for the plan's, which stand in the order of the configuration; the manifest has
+one file entry a line.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cache
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from fleetgen.errors import StorageError
-from fleetgen.io.store import Store, is_key
+from fleetgen.io.store import Store, is_key, open_store
 from fleetgen.spec import FileEntry, Receipt
 
 FORMAT = 1
@@ -32,6 +33,8 @@ _REMEDY = {
     "receipt": "Delete this file, then run the same command again: its part alone is made anew.",
     "manifest": "Delete this file and _SUCCESS, then run the same command again.",
 }
+_AS_SOURCE = "Give the run.json or manifest.json of a data set as fleetgen left it."
+_IS_MANIFEST = re.compile(rb'"kind"\s*:\s*"manifest"')
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN_DIFFERENCES = 20
 _SHOWN_CHARACTERS = 80
@@ -45,6 +48,15 @@ class RunRecord:
 
     digest: str
     identity: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PlanSource:
+    """A plan that was read to be made again, and the length [s] of what was made if it is known."""
+
+    name: str
+    record: RunRecord
+    duration_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,7 @@ def claim(
                     f"{RUN}. {_REMEDY['run']}"
                 )
         record = _document("run", digest=digest, identity=dict(identity))
-        if store.put_if_absent(RUN, canonical_json(record)):
+        if store.put_if_absent(RUN, f"{_text(record, ordered=True)}\n".encode()):
             return "created"
     there = read_run(store)
     if there.digest == digest:
@@ -131,6 +143,24 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def read_plan(place: str) -> PlanSource:
+    """Plan of a data set, by its URL or by that of its run.json or manifest, wherever it lies."""
+    head, _, name = place.rpartition("/")
+    if not name.endswith(".json"):
+        store = open_store(place)
+        record = _load(store, RUN, "run", RunRecord, _AS_SOURCE)
+        return PlanSource(f"{store.url}/{RUN}", record)
+    store = open_store(head or ("/" if place.startswith("/") else "."))
+    source = f"{store.url}/{name}"
+    if not _IS_MANIFEST.search(store.get(name)):
+        return PlanSource(source, _load(store, name, "run", RunRecord, _AS_SOURCE))
+    header = _load(store, name, "manifest", Manifest, _AS_SOURCE).header
+    digest, identity, duration_s = map(header.get, ("plan_digest", "plan", "duration_seconds"))
+    if not isinstance(digest, str) or not isinstance(identity, dict) or type(duration_s) is not int:
+        _refuse(store, name, "it bears no plan", _AS_SOURCE)
+    return PlanSource(source, RunRecord(digest, identity), duration_s)
+
+
 # --- parts ----------------------------------------------------------------------------------------
 
 
@@ -144,7 +174,7 @@ def read_receipt(store: Store, job: str) -> Receipt:
     key = receipt_key(job)
     receipt = _load(store, key, "receipt", Receipt)
     if receipt.job != job:
-        _refuse(store, key, "receipt", f"it is the receipt of {_brief(receipt.job)}")
+        _refuse(store, key, f"it is the receipt of {_brief(receipt.job)}", _REMEDY["receipt"])
     return receipt
 
 
@@ -179,7 +209,7 @@ def _manifest_pieces(document: dict[str, Any], files: Iterable[FileEntry]) -> It
                 before = ",\n"
             yield b"[]" if before == "[\n" else b"\n]"
         else:
-            yield _text(document[name]).encode()
+            yield _text(document[name], ordered=True).encode()
         before = ","
     yield b"}\n"
 
@@ -191,8 +221,8 @@ def _document(kind: str, **content: Any) -> dict[str, Any]:
     return {"format": FORMAT, "kind": kind, **content}
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _text(value: Any, ordered: bool = False) -> str:
+    return json.dumps(value, sort_keys=not ordered, separators=(",", ":"), allow_nan=False)
 
 
 def _ascii(text: str) -> str:
@@ -216,13 +246,14 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
         yield where, _text(value)
 
 
-def _load(store: Store, key: str, kind: str, content: type[_T]) -> _T:
+def _load(store: Store, key: str, kind: str, content: type[_T], remedy: str | None = None) -> _T:
     """Read a control file that may be damaged, foreign or newer than this code."""
     raw = store.get(key)
+    remedy = remedy or _REMEDY[kind]
     try:
         document = json.loads(raw.decode(), parse_constant=_no_constant)
         if not isinstance(document, dict) or document.pop("kind", None) != kind:
-            _refuse(store, key, kind, f"it is no {kind} file of fleetgen")
+            _refuse(store, key, f"it is no {kind} file of fleetgen", remedy)
         version = document.pop("format", None)
         if type(version) is int and version > FORMAT:
             raise StorageError(
@@ -233,16 +264,15 @@ def _load(store: Store, key: str, kind: str, content: type[_T]) -> _T:
             raise ValueError(f"format = {_brief(version)}")
         made: _T = _decode(content, document, kind)
     except json.JSONDecodeError as error:
-        _refuse(store, key, kind, f"line {error.lineno}, column {error.colno}: {error.msg}")
+        told = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        _refuse(store, key, told, remedy)
     except (ValueError, RecursionError) as error:
-        _refuse(store, key, kind, str(error))
+        _refuse(store, key, str(error), remedy)
     return made
 
 
-def _refuse(store: Store, key: str, kind: str, reason: str) -> NoReturn:
-    raise StorageError(
-        f"{store.url}/{key} cannot be used: {_ascii(reason)}. {_REMEDY[kind]}"
-    ) from None
+def _refuse(store: Store, key: str, reason: str, remedy: str) -> NoReturn:
+    raise StorageError(f"{store.url}/{key} cannot be used: {_ascii(reason)}. {remedy}") from None
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ _CHUNK_BYTES = 1 << 20
 _TRIES = 10
 _KEY_CHARACTERS = 1024
 _PART = re.compile(r"(?!\.)[A-Za-z0-9._=-]{1,255}")
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -38,6 +40,18 @@ _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP)
 def is_key(text: str) -> bool:
     """Whether `text` may name an object of a store."""
     return len(text) <= _KEY_CHARACTERS and all(map(_PART.fullmatch, text.split("/")))
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What a writer that was killed has left: a temporary file, or an upload that never ended.
+
+    `bytes` is None where the storage does not say.
+    """
+
+    name: str
+    age_s: float
+    bytes: int | None = None
 
 
 class Store(ABC):
@@ -69,8 +83,11 @@ class Store(ABC):
         """Whether an object has this key."""
 
     @abstractmethod
-    def keys(self, prefix: str = "") -> list[str]:
-        """Keys below the directory `prefix` ("" is the whole store), sorted."""
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of all that lies below the directory `prefix`, be they keys or not, sorted.
+
+        Links are named and not followed.
+        """
 
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
@@ -79,6 +96,18 @@ class Store(ABC):
     @abstractmethod
     def free_bytes(self) -> int | None:
         """Room left for this user [bytes]; None where there is no such limit."""
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Keys below the directory `prefix` ("" is the whole store), sorted."""
+        return list(filter(is_key, self.names(prefix)))
+
+    @abstractmethod
+    def leftovers(self, older_than_s: float) -> list[Leftover]:
+        """What killed writers have left below this URL, of at least this age [s]."""
+
+    @abstractmethod
+    def remove_leftovers(self, leftovers: Iterable[Leftover]) -> None:
+        """Remove what `leftovers` found."""
 
     def put(self, key: str, data: Data) -> None:
         """Write an object, in place of an earlier one of this key."""
@@ -163,45 +192,77 @@ class LocalStore(Store):
     def get_stream(self, key: str) -> Iterator[bytes]:
         """Yield a file in pieces of at most 1 MiB."""
         path = self._path(key)
+        self._refuse_link_out(path)
         with _told("read", path), open(path, "rb", buffering=0) as file:
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
 
     def exists(self, key: str) -> bool:
-        """Whether a file has this key."""
-        return os.path.isfile(self._path(key))
+        """Whether a file has this key; a link that leads out of the root is none."""
+        path = self._path(key)
+        return self._inside(path) and os.path.isfile(path)
 
-    def keys(self, prefix: str = "") -> list[str]:
-        """Keys of all files below `prefix`; names that are no keys are strangers, left out."""
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of all files and links below `prefix`."""
         top = self._path(prefix) if prefix else self.url
+        return sorted(os.path.relpath(path, self.url) for path in self._walk(top))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove files, and the directories that this leaves empty; a link goes, not its target."""
+        self._unlink([self._path(key) for key in keys])
+
+    def leftovers(self, older_than_s: float) -> list[Leftover]:
+        """Temporary files of `put` below the root."""
+        found = []
+        now_s = time.time()
+        for path in self._walk(self.url):
+            if _TEMPORARY.fullmatch(os.path.basename(path)):
+                with suppress(FileNotFoundError):  # its writer has just ended
+                    status = os.lstat(path)
+                    age_s = now_s - status.st_mtime
+                    if age_s >= older_than_s:
+                        name = os.path.relpath(path, self.url)
+                        found.append(Leftover(name, age_s, status.st_size))
+        return sorted(found, key=lambda leftover: leftover.name)
+
+    def remove_leftovers(self, leftovers: Iterable[Leftover]) -> None:
+        """Remove temporary files, and the directories that this leaves empty."""
+        paths = [os.path.join(self.url, leftover.name) for leftover in leftovers]
+        self._unlink([path for path in paths if _TEMPORARY.fullmatch(os.path.basename(path))])
+
+    def _walk(self, top: str) -> Iterator[str]:
+        """Paths of files below `top`, and of links, which are not followed."""
 
         def told(error: OSError) -> None:
             if not isinstance(error, FileNotFoundError):
                 raise error
 
         with _told("list", top):
-            keys = [
-                os.path.relpath(os.path.join(directory, name), self.url)
-                for directory, _, names in os.walk(top, onerror=told)
-                for name in names
-            ]
-        return sorted(filter(is_key, keys))
+            for directory, below, names in os.walk(top, onerror=told):
+                for name in names:
+                    yield os.path.join(directory, name)
+                for name in below:
+                    if os.path.islink(path := os.path.join(directory, name)):
+                        yield path
 
-    def delete(self, keys: Iterable[str]) -> None:
-        """Remove files, and the directories that this leaves empty."""
-        paths = [self._path(key) for key in keys]
-        root = os.path.realpath(self.url)
+    def _unlink(self, paths: list[str]) -> None:
         for path in paths:
-            directory = os.path.dirname(path)
-            if os.path.commonpath([root, os.path.realpath(directory)]) != root:
-                raise StorageError(
-                    f"will not delete {path!r}: a link leads out of {self.url!r}; remove the link"
-                )
+            self._refuse_link_out(os.path.dirname(path))
             # Looked at first, for a read-only file system refuses even what is not there.
             if os.path.lexists(path):
                 with _told("delete", path), suppress(FileNotFoundError):
                     os.unlink(path)
-                _remove_empty(directory, self.url)
+                _remove_empty(os.path.dirname(path), self.url)
+
+    def _inside(self, path: str) -> bool:
+        root = os.path.realpath(self.url)
+        return os.path.commonpath([root, os.path.realpath(path)]) == root
+
+    def _refuse_link_out(self, path: str) -> None:
+        if not self._inside(path):
+            raise StorageError(
+                f"will not touch {path!r}: a link leads out of {self.url!r}; remove the link"
+            )
 
     def free_bytes(self) -> int:
         """Room on the file system for this user [bytes]."""
@@ -232,6 +293,7 @@ class LocalStore(Store):
         self, path: str, chunks: Iterable[Data], size: int | None
     ) -> Iterator[tuple[str, int]]:
         """Write the pieces to a new hidden file beside `path`, which is gone afterwards."""
+        self._refuse_link_out(os.path.dirname(path))
         staged = os.path.join(os.path.dirname(path), f".tmp-{secrets.token_hex(8)}")
         try:
             written = _write_new(staged, chunks)
@@ -290,12 +352,12 @@ class ObjectStore(Store):
         with _told("inspect", path):
             return bool(files.isfile(path))
 
-    def keys(self, prefix: str = "") -> list[str]:
-        """Keys of all objects below `prefix`."""
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of all objects below `prefix`."""
         files, root = self._open()
         top = f"{root}/{_checked(prefix)}" if prefix else root
         with _told("list", top):
-            return sorted(filter(is_key, (path[len(root) + 1 :] for path in files.find(top))))
+            return sorted(path[len(root) + 1 :] for path in files.find(top))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects."""
@@ -306,6 +368,14 @@ class ObjectStore(Store):
 
     def free_bytes(self) -> None:
         """No limit is known."""
+        return
+
+    def leftovers(self, older_than_s: float) -> list[Leftover]:
+        """None: an object is published by one call."""
+        return []
+
+    def remove_leftovers(self, leftovers: Iterable[Leftover]) -> None:
+        """There are none."""
         return
 
     def _open(self, key: str | None = None) -> tuple[Any, str]:

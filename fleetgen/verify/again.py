@@ -1,0 +1,113 @@
+"""Parts made again from the plan: some to compare with, or the bad ones to put in their place."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import fields
+
+from fleetgen import pipeline, reduce, reread
+from fleetgen.io import manifest
+from fleetgen.plan import estimate
+from fleetgen.schema import FEATURE_STORE
+from fleetgen.spec import Receipt
+from fleetgen.task import CHECKPOINTS, MEMBERS, member_key, part_path
+from fleetgen.verify.files import SPOOL_BYTES
+from fleetgen.verify.findings import Findings, Notify
+from fleetgen.verify.place import Amount, Place, sampled
+
+
+def make_again(
+    place: Place,
+    receipts: dict[str, Receipt],
+    amount: Amount,
+    found: Findings,
+    notify: Notify,
+) -> None:
+    """Make a sample of the parts from the plan, and compare them with their receipts."""
+    chosen = sampled(place.record.digest, receipts, amount)
+    jobs = [job for job in place.plan.parts if job.key in chosen]
+    if not jobs:
+        return
+    notify("made again", 0, len(jobs))
+    others = 0
+    for number, receipt in enumerate(pipeline.rederived(place.config, place.plan, jobs), 1):
+        found.checked["made again"] += 1
+        others += _compare(receipts[receipt.job], receipt, found)
+        notify("made again", number, len(jobs))
+    if others:
+        found.notes.append(
+            f"{others} files made again have equal values in other bytes: another version of a "
+            "library encoded them"
+        )
+
+
+def _compare(there: Receipt, made: Receipt, found: Findings) -> int:
+    """Compare a receipt with that of the part made again; give the files that differ in bytes."""
+    others = 0
+    by_path = {entry.path: entry for entry in there.files}
+    for entry in made.files:
+        said = by_path.get(entry.path)
+        if said is None:
+            continue  # told with the receipts
+        if (said.rows, said.digests) != (entry.rows, entry.digests):
+            days = {*said.digests, *entry.digests}
+            odd = sorted(d for d in days if said.digests.get(d) != entry.digests.get(d))
+            told = f"its values are not those of the plan ({', '.join(odd[:3]) or 'its rows'})"
+            found.add("made again", entry.path, told, made.job)
+        elif said.sha256 != entry.sha256:
+            others += 1
+    for each in fields(Receipt):
+        if each.name != "files" and getattr(there, each.name) != getattr(made, each.name):
+            told = f"its {each.name} are not those of the plan"
+            found.add("made again", manifest.receipt_key(made.job), told, made.job)
+    return others
+
+
+def make_bad_again(place: Place, found: Findings, notify: Notify) -> int:
+    """Make bad parts again, and what closes with the run if it is not what it would be."""
+    store, plan = place.store, place.plan
+    parts = {each.part for each in found.bad if each.part}
+    # A crash from here on leaves an unfinished set, which the same command finishes.
+    store.delete([manifest.SUCCESS])
+    store.delete([manifest.receipt_key(job) for job in sorted(parts)])
+    store.delete(store.keys(CHECKPOINTS))
+    if parts:
+        notify("repair", 0, len(parts))
+        pipeline.remake(place.config, plan, parts)
+        notify("repair", len(parts), len(parts))
+    closing_bad = any(
+        not each.part and each.check != "strangers" and each.path != manifest.SUCCESS
+        for each in found.bad
+    )
+    if closing_bad or not _closes(place):
+        _restore_members(place)
+        reduce.reduce(place.config, plan, estimate(plan, place.workers), store)
+    else:
+        store.put(manifest.SUCCESS, b"")
+    reduce.clean(store)
+    return len(parts)
+
+
+def _closes(place: Place) -> bool:
+    """Whether the manifest names the files of all receipts as they are."""
+    listed = {entry.path: entry for entry in manifest.read_manifest(place.store).files}
+    return all(
+        listed.get(entry.path) == entry
+        for job in place.plan.parts
+        for entry in manifest.read_receipt(place.store, job.key).files
+    )
+
+
+def _restore_members(place: Place) -> None:
+    """Put back the parts' pieces of the single feature file, from their own feature files."""
+    store = place.store
+    present = set(store.keys(MEMBERS))
+    for job in place.plan.parts:
+        key = member_key(job.key)
+        if key not in present and reduce.has_member(manifest.read_receipt(store, job.key)):
+            path = part_path(job, FEATURE_STORE.name)
+            with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
+                for chunk in store.get_stream(path):
+                    spool.write(chunk)
+                spool.seek(0)
+                store.put(key, reread.csv_member(job, spool))
