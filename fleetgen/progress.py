@@ -27,11 +27,11 @@ def reporter(style: str, stream: TextIO = sys.stderr) -> tuple[Notify, Callable[
     return _Plain(stream), lambda: None
 
 
-def counter(style: str, stream: TextIO = sys.stderr) -> Callable[[str, int, int], None]:
+def counter(style: str, stream: TextIO | None = None) -> Callable[[str, int, int], None]:
     """Give what to call with what is looked at, how much of it is done, and how much there is."""
     if style == "none":
         return lambda *_: None
-    return _Counter(stream, style == "json")
+    return _Counter(stream or sys.stderr, style == "json")
 
 
 @dataclass

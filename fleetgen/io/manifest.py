@@ -189,7 +189,8 @@ def receipts_done(store: Store) -> set[str]:
 
 def write_manifest(store: Store, header: Mapping[str, Any], files: Iterable[FileEntry]) -> None:
     """Close the data set: the manifest, then `_SUCCESS`. `files` are taken one by one."""
-    store.put_stream(MANIFEST, _manifest_pieces(_document("manifest", header=header), files))
+    document = _document("manifest", header=dict(sorted(header.items())))
+    store.put_stream(MANIFEST, _manifest_pieces(document, files))
     store.put(SUCCESS, b"")
 
 

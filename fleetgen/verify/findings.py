@@ -60,7 +60,7 @@ class Findings:
             yield f"and {len(self.bad) - _SHOWN_BAD:,} more"
         yield from self.notes
         if self.remade is not None:
-            yield f"{self.remade:,} parts were made again"
+            yield f"parts made again: {self.remade:,}"
         yield self._verdict()
 
     def _verdict(self) -> str:
