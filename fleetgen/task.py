@@ -100,9 +100,9 @@ def _slow_path(job: SlowPathJob) -> SlowPath:
         return _walk(job)
     try:
         data = open_store(job.run.output_url).get(_checkpoints(job))
-    except StorageError:
+        path = SlowPath(**tables.decode_arrays(data))
+    except (StorageError, OSError, ValueError, LookupError, TypeError):  # absent, or damaged
         return _walk(job)
-    path = SlowPath(**tables.decode_arrays(data))
     return path if path.covers(job.run.grid.end_day) else _walk(job)
 
 
