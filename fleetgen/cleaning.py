@@ -16,7 +16,7 @@ from fleetgen.pipeline import recorded
 from fleetgen.plan import make_plan
 from fleetgen.reduce import closing_names
 from fleetgen.schema import TELEMETRY
-from fleetgen.task import CHECKPOINTS, MEMBERS
+from fleetgen.task import CHECKPOINTS, MEMBERS, part_path, part_tables
 from fleetgen.units import SECONDS_PER_HOUR
 
 _ID = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
@@ -122,12 +122,11 @@ def _orphans(store: Store) -> list[str]:
     if not (store.exists(manifest.SUCCESS) and store.exists(manifest.MANIFEST)):
         return []
     _, config = recorded(store)
-    jobs = {job.key for job in make_plan(config, store.url).parts}
-    receipts = manifest.receipts_done(store)
-    if jobs - receipts:  # it is being extended
+    parts = make_plan(config, store.url).parts
+    if {job.key for job in parts} - manifest.receipts_done(store):  # it is being extended
         return []
-    named = {entry.path for entry in manifest.read_manifest(store).files}
-    own = named | {manifest.receipt_key(job) for job in jobs}
+    own = {part_path(job, table.name) for job in parts for table in part_tables(job)}
+    own |= {manifest.receipt_key(job.key) for job in parts}
     places = [*(table.name for table in TELEMETRY), _CONTROL]
     there = [key for place in places for key in store.keys(place)]
     return [key for key in _matching(there, _PARTS, _RECEIPTS, _SCRATCH) if key not in own]

@@ -203,8 +203,10 @@ class LocalStore(Store):
         return self._inside(path) and os.path.isfile(path)
 
     def names(self, prefix: str = "") -> list[str]:
-        """Names of all files and links below `prefix`."""
+        """Names of all files and links below `prefix`, which may be one itself."""
         top = self._path(prefix) if prefix else self.url
+        if not self._inside(top):
+            return [prefix]
         return sorted(os.path.relpath(path, self.url) for path in self._walk(top))
 
     def delete(self, keys: Iterable[str]) -> None:
