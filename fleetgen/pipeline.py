@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from fleetgen.config import RunConfig, from_identity, identity_digest, same_version
-from fleetgen.errors import ConfigError, FleetgenError, StorageError
+from fleetgen.errors import ConfigError, StorageError
 from fleetgen.execute import ExecutionSettings, available_cores, open_engine
 from fleetgen.plan import Estimate, Plan, estimate, make_plan, rows_of
 from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
@@ -122,7 +122,11 @@ def recorded(store: Store, workers: int | None = None) -> tuple[RunRecord, RunCo
 
     record = manifest.read_run(store)
     flags = {"output_dir": store.url, "workers": workers}
-    return record, _restored(record, None, f"{store.url}/{manifest.RUN}", StorageError, flags)
+    try:
+        return record, _restored(record, None, manifest.RUN, flags)
+    except ConfigError as error:
+        what = "" if same_version(record.identity) else f" {other_version(record)}"
+        raise StorageError(f"{store.url}/{manifest.RUN} cannot be used:{what}\n{error}") from error
 
 
 def repeated(
@@ -140,7 +144,7 @@ def repeated(
     plan = manifest.read_plan(place)
     if not same_version(plan.record.identity):
         raise ConfigError(f"--from {plan.name}: {other_version(plan.record)}; use that fleetgen")
-    return _restored(plan.record, plan.duration_s, plan.name, ConfigError, flags, overrides)
+    return _restored(plan.record, plan.duration_s, plan.name, flags, overrides)
 
 
 def other_version(record: RunRecord) -> str:
@@ -158,18 +162,16 @@ def _restored(
     record: RunRecord,
     duration_s: int | None,
     source: str,
-    fault: type[FleetgenError],
     flags: Mapping[str, object],
     overrides: Mapping[str, object] | Sequence[str] = (),
 ) -> RunConfig:
-    """Configuration of a record; what is wrong with it is raised as `fault`."""
+    """Configuration of a record; ConfigError where it is damaged, or what is beside it wrong."""
     try:
         if identity_digest(record.identity) != record.digest:
-            raise ConfigError("its digest is not that of its plan")
+            raise ConfigError(f"{source}: its digest is not that of its plan")
         return from_identity(record.identity, duration_s, flags, overrides, source)
-    except (ConfigError, ValueError, RecursionError) as error:
-        what = "" if same_version(record.identity) else f" {other_version(record)}"
-        raise fault(f"{source} cannot be used:{what}\n{error}") from error
+    except (ValueError, RecursionError) as error:  # numbers or nesting beyond JSON's
+        raise ConfigError(f"{source}: {error}") from error
 
 
 def remake(config: RunConfig, plan: Plan, parts: set[str]) -> None:
