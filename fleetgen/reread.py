@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 
@@ -13,29 +14,29 @@ from fleetgen.derive.features import WINDOW_HOURS
 from fleetgen.io import dataset, tables
 from fleetgen.sample import BlockClock
 from fleetgen.schema import FEATURE_STORE, JAR_CALC, JAR_RAW, Table
-from fleetgen.spec import Codes, PartJob, Plain, RowGroup, StringJob
+from fleetgen.spec import Chunk, Codes, Instants, PartJob, Plain, RowGroup, StringJob
 from fleetgen.units import SECONDS_PER_HOUR, day_date
 
 _HOURS_PER_DAY = 24
 
 
-def row_digests(job: PartJob, table: Table, source: dataset.Source) -> dict[str, str]:
-    """Logical digest of each local day of a part's file, from the values that lie in it.
+def row_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[str, str]:
+    """Logical digest of each local day of a part's file, from the rows that were read of it.
 
     Raises
     ------
     ValueError
-        The file is damaged, or some id does not have each instant of the block once, in order.
+        Some id does not have each instant of the block once, in order.
     """
     first_ms, step_ms, rows, bounds = _clock(job, table)
     prefix = _prefix(first_ms, step_ms, rows)
     done = dict.fromkeys(_ids(job, table), 0)
     sums = np.zeros((len(bounds) - 1, 2), np.uint64)
     instant, entity = table.key
-    for group in dataset.iter_groups(table, source):
-        stamps, codes = group[instant], group[entity]
-        if not isinstance(stamps, Plain) or not isinstance(codes, Codes):
-            raise ValueError(f"{table.name}: its keys are no instants and ids")
+    for group in groups:
+        stamps, codes = _instants(group[instant]), group[entity]
+        if not isinstance(codes, Codes):
+            raise ValueError(f"{table.name}.{entity}: no ids")
         edges = [0, *(np.flatnonzero(np.diff(codes.codes)) + 1).tolist(), codes.rows]
         for a, b in pairwise(edges if codes.rows else []):
             name = str(codes.levels[codes.codes[a]])
@@ -43,7 +44,7 @@ def row_digests(job: PartJob, table: Table, source: dataset.Source) -> dict[str,
                 raise ValueError(f"{name!r:.80} is not of this part")
             first = done[name]
             ticks = first_ms + step_ms * np.arange(first, first + b - a)
-            if first + b - a > rows or (stamps.counts[a:b] != ticks).any():
+            if first + b - a > rows or (stamps[a:b] != ticks).any():
                 raise ValueError(f"{name}: an instant is missing, there twice or out of order")
             lanes = digest.lanes(table, _rows(table, group, a, b), prefix, first, bounds)
             sums += digest.identity(name) * lanes
@@ -79,6 +80,15 @@ def _clock(job: PartJob, table: Table) -> tuple[int, int, int, NDArray[np.int64]
 @lru_cache(maxsize=16)
 def _prefix(first_ms: int, step_ms: int, rows: int) -> NDArray[np.uint64]:
     return digest.instant_prefix(first_ms, step_ms, rows)
+
+
+def _instants(chunk: Chunk) -> NDArray[np.int64]:
+    match chunk:
+        case Plain(counts):
+            return counts
+        case Instants(first_ms, step_ms, rows):
+            return first_ms + step_ms * np.arange(rows)
+    raise ValueError(f"{type(chunk).__name__} is no column of instants")
 
 
 def _ids(job: PartJob, table: Table) -> tuple[str, ...]:

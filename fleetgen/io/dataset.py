@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
+from fleetgen.io.tables import arrow_type
 from fleetgen.schema import Column, Table
 from fleetgen.spec import NULL, Chunk, Codes, Plain, RowGroup
 
 Source = Any
 """A path, or a file open for reading bytes."""
+
+_CSV_BLOCK_BYTES = 1 << 23
 
 Counts = dict[str, NDArray[Any]]
 
@@ -103,13 +107,35 @@ def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
             yield {c.name: _chunk(c, values[c.name]) for c in table.columns}
 
 
+def iter_csv_groups(table: Table, source: Source) -> Iterator[RowGroup]:
+    """Read a gzip file of CSV, open for reading bytes, as `iter_groups` does, a block at a time."""
+    types = {c.name: arrow_type(c, "UTC") for c in table.columns}
+    options = pyarrow.csv.ConvertOptions(
+        column_types=types,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    blocks = pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
+    with (
+        _damage_told("gzip file of CSV"),
+        pa.CompressedInputStream(source, "gzip") as text,
+        pyarrow.csv.open_csv(text, read_options=blocks, convert_options=options) as reader,
+    ):
+        if tuple(reader.schema.names) != table.names:
+            raise ValueError(f"its columns are not those of {table.name}")
+        for batch in reader:
+            columns = {c: pa.chunked_array([batch.column(c.name)]) for c in table.columns}
+            yield {c.name: _chunk(c, values) for c, values in columns.items()}
+
+
 @contextmanager
-def _damage_told() -> Iterator[None]:
+def _damage_told(kind: str = "Parquet file") -> Iterator[None]:
     """Turn what Arrow raises at a damaged file into a ValueError of one line."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"no whole Parquet file ({str(error).partition(chr(10))[0]})") from error
+        raise ValueError(f"no whole {kind} ({str(error).partition(chr(10))[0]})") from error
 
 
 def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:

@@ -83,14 +83,17 @@ def _seen(store: Store, present: set[str], file: File) -> Seen:
 
 
 def _part_rows(seen: Seen, job: PartJob, spool: IO[bytes]) -> Seen:
-    """Rows and plan by the footer of a part; its values if they are wanted and its bytes right."""
+    """Rows of a part by its footer or lines; its values if they are wanted and its bytes right."""
     try:
-        footer = dataset.read_footer(spool)
-        seen = replace(seen, rows=footer.rows, plan=footer.plan)
+        if seen.file.path.endswith(".csv.gz"):
+            seen, read = _closing_rows(seen, spool), dataset.iter_csv_groups
+        else:
+            footer, read = dataset.read_footer(spool), dataset.iter_groups
+            seen = replace(seen, rows=footer.rows, plan=footer.plan)
         if seen.file.values and any(e.sha256 == seen.sha256 for e in seen.file.said.values()):
             table = next(t for t in part_tables(job) if part_path(job, t.name) == seen.file.path)
             spool.seek(0)
-            seen = replace(seen, digests=reread.row_digests(job, table, spool))
+            seen = replace(seen, digests=reread.row_digests(job, table, read(table, spool)))
     except ValueError as error:
         return replace(seen, fault=f"{error}")
     return seen

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -14,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fleetgen import task
+from fleetgen import reread, task
 from fleetgen.cli import main
 from fleetgen.errors import ConfigError
 from fleetgen.io import dataset
+from fleetgen.io.tables import csv_gz_member
 from fleetgen.pipeline import generate
 from fleetgen.plan import make_plan
 from fleetgen.schema import JAR_CALC, JAR_RAW
@@ -614,6 +616,28 @@ def test_row_groups_come_back_as_counts(made: Path) -> None:
                 assert counts.counts.tolist() == expected
             at += rows
         assert at == len(plain) == JARS * INSTANTS
+
+
+@pytest.mark.parametrize("block_bytes", [1 << 23, 5000])
+def test_csv_reads_back_to_the_same_digests(
+    made: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    """What Parquet and CSV hold of a part is the same by the digests of its receipt."""
+    monkeypatch.setattr(dataset, "_CSV_BLOCK_BYTES", block_bytes)
+    config = tiny.config(tiny.TWO_SYSTEMS, execution__block_days=1)
+    jobs = make_plan(config, str(made)).parts
+    assert {job.key for job in jobs} >= {JOB}
+    for job in (job for job in jobs if job.key in (JOB, "DC-T-01-ENV-01-2025-01-01-1")):
+        entries = json.loads((made / f"_fleetgen/receipts/{job.key}.json").read_bytes())["files"]
+        for table in task.part_tables(job):
+            (entry,) = [each for each in entries if each["table"] == table.name]
+            groups = list(dataset.iter_groups(table, made / entry["path"]))
+            packed = csv_gz_member(table, groups, 7 * 3600, True)
+            read = dataset.iter_csv_groups(table, io.BytesIO(packed))
+            assert reread.row_digests(job, table, read) == entry["digests"]
+            cut = dataset.iter_csv_groups(table, io.BytesIO(packed[: len(packed) // 2]))
+            with pytest.raises(ValueError, match=r"no whole gzip file of CSV|instants instead of"):
+                reread.row_digests(job, table, cut)
 
 
 def test_a_part_that_is_a_link_out_is_not_read(made: Path, place: Path, tmp_path: Path) -> None:
