@@ -6,10 +6,13 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fleetgen import __version__
 from fleetgen.errors import ConfigError, FleetgenError
+
+if TYPE_CHECKING:
+    from fleetgen.config import RunConfig
 
 BUG = 70
 
@@ -74,12 +77,7 @@ def parser() -> argparse.ArgumentParser:
     )
     for name, metavar, text in flags:
         make.add_argument(name, metavar=metavar, help=text)
-    make.add_argument(
-        "--storage-option",
-        metavar="NAME=VALUE",
-        action="append",
-        help="of s3://, for instance endpoint_url=http://127.0.0.1:8333; repeatable; no secrets",
-    )
+    _add_storage(make)
     make.add_argument("--config", metavar="FILE", help="configuration, TOML or YAML")
     make.add_argument(
         "--set",
@@ -90,13 +88,82 @@ def parser() -> argparse.ArgumentParser:
         help="set one key, for instance run.seed=7; repeatable",
     )
     make.add_argument(
+        "--from",
+        metavar="MANIFEST",
+        dest="source",
+        help="make the data set of this manifest.json, run.json or directory again",
+    )
+    _add_progress(make)
+    _add_verify(verbs)
+    _add_clean(verbs)
+    _add_export(verbs)
+    return top
+
+
+def _add_storage(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--storage-option",
+        metavar="NAME=VALUE",
+        action="append",
+        help="of s3://, for instance endpoint_url=http://127.0.0.1:8333; repeatable; no secrets",
+    )
+
+
+def _add_progress(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
         "--progress",
         choices=("auto", "plain", "json", "none"),
         default="auto",
         help="how to show progress (default: a bar on a terminal, else lines)",
     )
-    _add_export(verbs)
-    return top
+
+
+def _add_verify(verbs: Any) -> None:
+    look = verbs.add_parser(
+        "verify",
+        help="look at every file of a data set; make again what is damaged",
+        description="Hold every file of a data set against its digest, and repair it.",
+        allow_abbrev=False,
+    )
+    look.add_argument("url", metavar="URL", help="where the data set lies")
+    look.add_argument(
+        "--values",
+        metavar="AMOUNT",
+        default="1%",
+        help="of how many files the values are read back: 1%% (default), a number, or all",
+    )
+    look.add_argument(
+        "--rederive",
+        metavar="AMOUNT",
+        help="make so many parts again from the plan, and compare: 1%%, a number, or all",
+    )
+    look.add_argument(
+        "--repair", action="store_true", help="make bad and missing files again, and no others"
+    )
+    look.add_argument("--workers", metavar="N", help="threads or processes (default: one per core)")
+    _add_storage(look)
+    _add_progress(look)
+
+
+def _add_clean(verbs: Any) -> None:
+    sweep = verbs.add_parser(
+        "clean",
+        help="remove what a killed run has left, or a whole data set",
+        description="Remove temporary files, stale uploads and files that belong to no part.",
+        allow_abbrev=False,
+    )
+    sweep.add_argument("url", metavar="URL", help="where the data set lies")
+    sweep.add_argument(
+        "--older-than",
+        metavar="HOURS",
+        default="24",
+        help="leave younger temporary files and uploads alone (default 24)",
+    )
+    sweep.add_argument("--all", action="store_true", help="remove the data set")
+    sweep.add_argument(
+        "--dry-run", action="store_true", help="remove nothing, and say what would be"
+    )
+    _add_storage(sweep)
 
 
 def _add_export(verbs: Any) -> None:
@@ -118,6 +185,7 @@ def _add_export(verbs: Any) -> None:
         help="a table; repeatable (default: telemetry_jar_raw and telemetry_jar_calc)",
     )
     single.add_argument("--output-dir", metavar="DIR", help="where the files go (default: URL)")
+    _add_storage(single)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,11 +216,8 @@ def _told(error: FleetgenError) -> str:
 
 
 def _generate(options: dict[str, Any]) -> int:
-    from fleetgen.config import load
-
-    style, file = options.pop("progress"), options.pop("config")
-    overrides = options.pop("overrides")
-    config = load(file, overrides, options)
+    style = options.pop("progress")
+    config = _configured(options)
     if config.output.directory.startswith("memory:"):
         raise ConfigError(
             f"--output-dir {config.output.directory!r}: the memory of a command ends with it; give "
@@ -186,10 +251,76 @@ def _export(options: dict[str, Any]) -> int:
     from fleetgen.export import export
 
     wanted = options["single_file"], options["table"], options["output_dir"]
-    for file in export(options["url"], *wanted):
+    for file in export(options["url"], *wanted, options["storage_option"] or ()):
         place = options["output_dir"] or options["url"]
         print(f"{file.name} in {place}: {file.rows:,} rows, {file.bytes / 1e6:,.1f} MB")
     return 0
 
 
-_VERBS: dict[str, Callable[[dict[str, Any]], int]] = {"generate": _generate, "export": _export}
+def _configured(options: dict[str, Any]) -> RunConfig:
+    """Configuration of a file and flags, or of a data set that is to be made again."""
+    file, source, overrides = (options.pop(name) for name in ("config", "source", "overrides"))
+    if source is None:
+        from fleetgen.config import load
+
+        return load(file, overrides, options)
+    if file is not None:
+        raise ConfigError(f"--config {file!r}: the plan is that of --from; leave one of them out")
+    from fleetgen.pipeline import repeated
+
+    return repeated(source, options, overrides)
+
+
+def _verify(options: dict[str, Any]) -> int:
+    from fleetgen.progress import counter
+    from fleetgen.verify import verify
+
+    tell = counter(options["progress"])
+    found = verify(
+        options["url"],
+        values=options["values"],
+        rederive=options["rederive"],
+        repair=options["repair"],
+        workers=_whole("--workers", options["workers"]),
+        storage_options=options["storage_option"] or (),
+        notify=tell,
+    )
+    print("\n".join(found.lines()))
+    return 1 if found.bad else 0
+
+
+def _clean(options: dict[str, Any]) -> int:
+    from fleetgen.cleaning import clean
+
+    try:
+        hours = float(options["older_than"])
+    except ValueError:
+        raise ConfigError(
+            f"--older-than = {options['older_than']!r}: must be a number of hours"
+        ) from None
+    done = clean(
+        options["url"],
+        older_than_hours=hours,
+        everything=options["all"],
+        dry_run=options["dry_run"],
+        storage_options=options["storage_option"] or (),
+    )
+    print("\n".join(done.lines()))
+    return 0
+
+
+def _whole(flag: str, text: str | None) -> int | None:
+    """Read a flag's whole number above 0."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 4096):
+        raise ConfigError(f"{flag} = {text!r:.40}: must be a whole number from 1 to 4096")
+    return int(text)
+
+
+_VERBS: dict[str, Callable[[dict[str, Any]], int]] = {
+    "generate": _generate,
+    "export": _export,
+    "verify": _verify,
+    "clean": _clean,
+}

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from fleetgen.config import output_at
 from fleetgen.errors import ConfigError, StorageError
 from fleetgen.execute import available_cores
 from fleetgen.io import csv, manifest
@@ -38,7 +39,11 @@ class Exported:
 
 
 def export(
-    url: str, form: SingleForm, names: Sequence[str] = (), output_dir: str | None = None
+    url: str,
+    form: SingleForm,
+    names: Sequence[str] = (),
+    output_dir: str | None = None,
+    storage_options: Sequence[str] = (),
 ) -> Iterator[Exported]:
     """Make a single file of each table of a finished data set, one after the other.
 
@@ -52,6 +57,8 @@ def export(
         Tables; by default those of which the guide has single files.
     output_dir
         Where the files go; by default beside the data set's own.
+    storage_options
+        Texts `name=value`, of whichever of the two places is on s3://.
 
     Raises
     ------
@@ -63,7 +70,7 @@ def export(
     series = {table.name: table for table in TELEMETRY}
     if unknown := [name for name in names if name not in series]:
         raise ConfigError(f"--table {unknown[0]}: no such table; there are {', '.join(series)}")
-    source = open_store(url)
+    source = _store(url, storage_options)
     if not (source.exists(manifest.SUCCESS) and source.exists(manifest.MANIFEST)):
         raise StorageError(
             f"{source.url!r} holds no finished data set; make it, or finish it with the command "
@@ -71,7 +78,7 @@ def export(
         )
     utc_offset_s = _utc_offset_s(source)
     files = manifest.read_manifest(source).files
-    target = open_store(output_dir) if output_dir else source
+    target = _store(output_dir, storage_options) if output_dir else source
     made = []
     for name in dict.fromkeys(names or SINGLE_FILES):
         parts = [entry for entry in files if entry.path.startswith(f"{name}/")]
@@ -80,6 +87,11 @@ def export(
         made.append((f"{name}.{form}", sum(entry.rows for entry in parts), pieces))
     for key, rows, pieces in made:
         yield Exported(key, rows, target.put_stream(key, pieces()))
+
+
+def _store(url: str, storage_options: Sequence[str]) -> Store:
+    place = output_at(url, storage_options if url.startswith("s3:") else ())
+    return open_store(place.directory, place.to_options())
 
 
 def single_file(

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from fleetgen.config import RunConfig
+from fleetgen.config import RunConfig, from_identity, identity_digest, output_at, same_version
 from fleetgen.errors import ConfigError, StorageError
 from fleetgen.execute import ExecutionSettings, available_cores, open_engine
 from fleetgen.plan import Estimate, Plan, estimate, make_plan, rows_of
-from fleetgen.spec import Job, PartJob, StringJob
+from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
+from fleetgen.spec import Job, PartJob, Receipt, StringJob
 
 if TYPE_CHECKING:
+    from fleetgen.io.manifest import RunRecord
     from fleetgen.io.store import Store
 
 Stage = Literal["planned", "joined", "extended", "slow path", "parts", "reduce", "complete"]
@@ -171,6 +173,110 @@ def safe_parts(now: Progress) -> int:
     except StorageError:
         return 0
     return len(done & {job.key for job in now.plan.parts})
+
+
+def recorded(
+    store: Store, workers: int | None = None, storage_options: Sequence[str] = ()
+) -> tuple[RunRecord, RunConfig, tuple[int, ...]]:
+    """Identity of the data set in a store, the configuration that it comes from, its extents [s].
+
+    Raises
+    ------
+    StorageError
+        There is no data set, or its identity or length is damaged.
+    """
+    from fleetgen.io import manifest
+
+    record = manifest.read_run(store)
+    extents = manifest.read_extents(store)
+    if not extents:
+        raise StorageError(
+            f"{store.url}/{manifest.EXTENTS} has no extent, so that nobody knows how long the data "
+            "set is to be. Run the command that began it again"
+        )
+    options = list(storage_options) or None
+    flags = {"output_dir": store.url, "workers": workers, "storage_option": options}
+    try:
+        return record, _restored(record, extents[-1], manifest.RUN, flags), extents
+    except ConfigError as error:
+        what = "" if same_version(record.identity) else f" {other_version(record)}"
+        raise StorageError(f"{store.url}/{manifest.RUN} cannot be used:{what}\n{error}") from error
+
+
+def repeated(
+    place: str,
+    flags: Mapping[str, object],
+    overrides: Mapping[str, object] | Sequence[str] = (),
+) -> RunConfig:
+    """Configuration that makes the data set of a run.json, manifest or URL again.
+
+    `flags` and `overrides` say where and on what. ConfigError where they change the plan, or where
+    this version does not make its values; StorageError where it cannot be read.
+    """
+    from fleetgen.io import manifest
+
+    options = flags.get("storage_option") if place.startswith("s3:") else None
+    source = output_at(place, options if isinstance(options, list) else ())
+    plan = manifest.read_plan(source.directory, source.to_options())
+    if not same_version(plan.record.identity):
+        raise ConfigError(f"--from {plan.name}: {other_version(plan.record)}; use that fleetgen")
+    return _restored(plan.record, plan.duration_s, plan.name, flags, overrides)
+
+
+def other_version(record: RunRecord) -> str:
+    """Say of which versions a data set is, and which this code makes."""
+    version = record.identity.get("version")
+    known = version if isinstance(version, dict) else {}
+    data, schema = (known.get(name) for name in ("data", "schema"))
+    return (
+        f"it is of data version {data!r:.9} and schema version {schema!r:.9}, and this fleetgen "
+        f"makes {DATA_VERSION} and {SCHEMA_VERSION}"
+    )
+
+
+def _restored(
+    record: RunRecord,
+    duration_s: int | None,
+    source: str,
+    flags: Mapping[str, object],
+    overrides: Mapping[str, object] | Sequence[str] = (),
+) -> RunConfig:
+    """Configuration of a record; ConfigError where it is damaged, or what is beside it wrong."""
+    try:
+        if identity_digest(record.identity) != record.digest:
+            raise ConfigError(f"{source}: its digest is not that of its plan")
+        return from_identity(record.identity, duration_s, flags, overrides, source)
+    except (ValueError, RecursionError) as error:  # numbers or nesting beyond JSON's
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def remake(config: RunConfig, plan: Plan, parts: set[str]) -> None:
+    """Make these parts of a plan and store them, be they there or not."""
+    todo = [job for job in plan.parts if job.key in parts]
+    settings = _settings_for(config, plan, todo)
+    cost = estimate(plan, settings.workers or 1)
+    now = Progress("planned", plan, cost, settings.workers or 1, settings.executor)
+    _run_parts(plan, todo, settings, now, lambda _: None)
+
+
+def rederived(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> Iterator[Receipt]:
+    """Make these parts of a plan from the plan alone; gives their receipts and stores nothing."""
+    from fleetgen import jit, warm  # numba: 1 s
+    from fleetgen.task import begin_rederiving
+
+    settings = _settings_for(config, plan, parts)
+    if jit.COLD and settings.executor in ("serial", "threads"):
+        warm.load()
+    with open_engine(settings, plan.run.plan_digest[:12], preload=["fleetgen.warmed"]) as engine:
+        yield from engine.run(begin_rederiving, parts)
+
+
+def _settings_for(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> ExecutionSettings:
+    """Where to make some parts: as `_settings`, but in this process if they are few."""
+    few = sum(rows_of(job) for job in parts) < 2 * SMALL_RUN_ROWS
+    if few and config.execution.executor is None:
+        return ExecutionSettings("serial", 1)
+    return _settings(config, plan)
 
 
 def _settings(config: RunConfig, plan: Plan) -> ExecutionSettings:

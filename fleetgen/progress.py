@@ -29,6 +29,32 @@ def reporter(style: str, stream: TextIO = sys.stderr) -> tuple[Notify, Callable[
     return _Plain(stream), lambda: None
 
 
+def counter(style: str, stream: TextIO | None = None) -> Callable[[str, int, int], None]:
+    """Give what to call with what is looked at, how much of it is done, and how much there is."""
+    if style == "none":
+        return lambda *_: None
+    return _Counter(stream or sys.stderr, style == "json")
+
+
+@dataclass
+class _Counter:
+    """Lines, each of them `PLAIN_EVERY_S` after the one before, and one at each end."""
+
+    stream: TextIO
+    json: bool
+    told_s: float = field(default_factory=time.monotonic)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now_s = time.monotonic()
+        if done < total and now_s - self.told_s < PLAIN_EVERY_S:
+            return
+        self.told_s = now_s
+        line = f"{what}: {done:,} of {total:,}"
+        if self.json:
+            line = json.dumps({"stage": what, "done": done, "total": total})
+        print(line, file=self.stream, flush=True)
+
+
 def planned(now: Progress) -> str:
     """Say what a run will make and take, and what to beware of."""
     cost = now.estimate

@@ -30,6 +30,7 @@ from fleetgen.schema import (
     SINGLE_FILES,
     STATES_FILE,
     TABLES,
+    TELEMETRY,
 )
 from fleetgen.spec import FileEntry, Receipt
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key
@@ -56,14 +57,28 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         "data_version": DATA_VERSION,
         "schema_version": SCHEMA_VERSION,
         "plan_digest": plan.run.plan_digest,
-        "seed": plan.run.seed,
+        "plan": config.identity(),
         "duration_seconds": plan.run.grid.duration_s,
+        "seed": plan.run.seed,
         "csv_encoder": csv.encoder(),
         "injections": config.injections(),
         "rows": dict(sorted(summary.rows.items())),
     }
     parts = (entry for receipt in _receipts(plan, store) for entry in receipt.files)
     manifest.write_manifest(store, header, _chain(parts, closing))
+
+
+def closing_names(rows: Mapping[str, int] | None = None) -> Iterator[str]:
+    """Files that a data set of so many rows by table, or any, has at its top.
+
+    All of them are made by the reduce.
+    """
+    for table in TABLES.values():
+        if table not in TELEMETRY:
+            yield f"{table.name}.csv"
+    yield from (f"{FEATURE_STORE.name}.csv.gz", STATES_FILE, REPORT_FILE)
+    single = SINGLE_FILES if rows is None else single_files(rows)
+    yield from (f"{name}.{form}" for name, form in single.items())
 
 
 def clean(store: Store) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -16,7 +17,16 @@ from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest, tables
 from fleetgen.io.store import Store, open_store
 from fleetgen.sample import BlockClock, Tally
-from fleetgen.schema import ENV, FEATURE_STORE, SCHEMA_VERSION, Table
+from fleetgen.schema import (
+    ENV,
+    FEATURE_STORE,
+    JAR_CALC,
+    JAR_RAW,
+    SCHEMA_VERSION,
+    STRING_CALC,
+    STRING_RAW,
+    Table,
+)
 from fleetgen.simulate import SlowPath
 from fleetgen.spec import (
     Done,
@@ -36,6 +46,9 @@ from fleetgen.world import world
 
 MEMBERS = "_fleetgen/members"
 CHECKPOINTS = "_fleetgen/checkpoints"
+
+NOWHERE = ""
+"""URL of a run without an output, hence without checkpoints that anybody could have altered."""
 
 
 def run_job(job: Job) -> Done:
@@ -63,6 +76,13 @@ def make_part(job: PartJob) -> Part:
     return _string_part(job) if isinstance(job, StringJob) else _room_part(job)
 
 
+def begin_rederiving(job: PartJob) -> Callable[[], Receipt]:
+    """Make a part again from its job alone; the call gives its receipt, and stores nothing."""
+    part = make_part(replace(job, run=replace(job.run, output_url=NOWHERE)))
+    part.close()
+    return part.receipt
+
+
 def _checkpoints(job: SlowPathJob) -> str:
     return f"{CHECKPOINTS}/{job.system.system_id}.arrow"
 
@@ -76,23 +96,21 @@ def _walk(job: SlowPathJob) -> SlowPath:
 @lru_cache(maxsize=2)
 def _slow_path(job: SlowPathJob) -> SlowPath:
     """Slow path of a system: the stored one is a cache of what a part can always make again."""
+    if job.run.output_url == NOWHERE:
+        return _walk(job)
     try:
         store = open_store(job.run.output_url, job.run.storage_options)
-        data = store.get(_checkpoints(job))
-    except StorageError:
+        path = SlowPath(**tables.decode_arrays(store.get(_checkpoints(job))))
+    except (StorageError, OSError, ValueError, LookupError, TypeError):  # absent, or damaged
         return _walk(job)
-    path = SlowPath(**tables.decode_arrays(data))
     return path if path.covers(job.run.grid.end_day) else _walk(job)
 
 
 class Part:
     """Files of one part in the making: nothing is stored before all of them are whole."""
 
-    def __init__(self, job: PartJob, directory: str, group: str) -> None:
-        first = day_date(job.block.first_day)
-        suffix = "csv.gz" if job.run.format == "csv.gz" else "parquet"
-        self.job, self.group = job, group
-        self._place = f"{directory}/month={first:%Y-%m}/part-{first}-{job.block.days}.{suffix}"
+    def __init__(self, job: PartJob) -> None:
+        self.job = job
         self._writers: dict[str, tables.PartWriter] = {}
         self._files: list[tuple[FileEntry, bytes]] = []
         self._rows: dict[str, int] = defaultdict(int)
@@ -115,19 +133,33 @@ class Part:
             data = writer.close()
             entry = FileEntry(
                 table=name,
-                path=f"{name}/{self._place}",
+                path=part_path(self.job, name),
                 rows=self._rows[name],
                 bytes=len(data),
                 sha256=hashlib.sha256(data).hexdigest(),
-                group=self.group,
+                group=part_group(self.job),
                 digests=self.tally.day_digests(self._tables[name]),
             )
             self._files.append((entry, data))
         self._writers.clear()
 
+    def receipt(self) -> Receipt:
+        """Proof of the closed files."""
+        statistics = {
+            name: {"rows": s.rows, "total": s.total, "low": s.low, "high": s.high}
+            for name, s in sorted(self.tally.sketches.items())
+        }
+        entries = tuple(entry for entry, _ in self._files)
+        return Receipt(
+            job=self.job.key,
+            files=entries,
+            statistics=statistics,
+            states=self.receipt_states,
+            plan=self.job.run.plan_digest,
+        )
+
     def commit(self, store: Store) -> Done:
         """Store the closed files, then the receipt."""
-        entries = [entry for entry, _ in self._files]
         if self.job.run.format != "none":
             puts = [(entry.path, data) for entry, data in self._files]
             if self.member is not None:
@@ -136,20 +168,31 @@ class Part:
             with ThreadPoolExecutor(len(puts)) as pool:
                 for put in [pool.submit(store.put, *each) for each in puts]:
                     put.result()
-        statistics = {
-            name: {"rows": s.rows, "total": s.total, "low": s.low, "high": s.high}
-            for name, s in sorted(self.tally.sketches.items())
-        }
-        receipt = Receipt(
-            job=self.job.key,
-            files=tuple(entries),
-            statistics=statistics,
-            states=self.receipt_states,
-            plan=self.job.run.plan_digest,
-        )
+        receipt = self.receipt()
         manifest.write_receipt(store, receipt)
-        rows, size = sum(self._rows.values()), sum(entry.bytes for entry in entries)
+        rows, size = sum(self._rows.values()), sum(entry.bytes for entry in receipt.files)
         return Done(self.job.key, rows, size)
+
+
+def part_group(job: PartJob) -> str:
+    """Entity group that a part is of: its string, or the location of its sensor."""
+    return job.string.string_id if isinstance(job, StringJob) else job.location.location_id
+
+
+def part_path(job: PartJob, table: str) -> str:
+    """Where a part's file of a table lies."""
+    place = f"location={job.location.location_id}"
+    if isinstance(job, StringJob):
+        place += f"/string={job.string.string_id}"
+    first = day_date(job.block.first_day)
+    suffix = "csv.gz" if job.run.format == "csv.gz" else "parquet"
+    return f"{table}/{place}/month={first:%Y-%m}/part-{first}-{job.block.days}.{suffix}"
+
+
+def part_tables(job: PartJob) -> tuple[Table, ...]:
+    """Tables of which a part may have a file."""
+    strings = (STRING_RAW, STRING_CALC, JAR_RAW, JAR_CALC, FEATURE_STORE)
+    return strings if isinstance(job, StringJob) else (ENV,)
 
 
 def member_key(job: str) -> str:
@@ -166,8 +209,7 @@ def _writer(run: Run, table: Table) -> tables.PartWriter:
 
 def _string_part(job: StringJob) -> Part:
     run, s = job.run, job.string_index
-    place = f"location={job.location.location_id}/string={job.string.string_id}"
-    part = Part(job, place, job.string.string_id)
+    part = Part(job)
     model = system_model(run.seed, job.location, job.system, run.grid, run.scenario)
     path = _slow_path(SlowPathJob(run, job.location, job.system))
     around = world(run.seed, job.location, run.grid, job.block, run.scenario)
@@ -209,8 +251,7 @@ def _string_part(job: StringJob) -> Part:
 
 
 def _room_part(job: RoomJob) -> Part:
-    place = job.location.location_id
-    part = Part(job, f"location={place}", place)
+    part = Part(job)
     run = job.run
     clock = BlockClock(run.grid, job.block)
     around = world(run.seed, job.location, run.grid, job.block, run.scenario)

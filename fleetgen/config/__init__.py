@@ -6,7 +6,16 @@ concern several keys are looked for in whatever could be read, so that a user me
 once.
 """
 
-from fleetgen.config.run import RunConfig, load
+from fleetgen.config.restore import from_identity, same_version
+from fleetgen.config.run import RunConfig, identity_digest, load, output_at
 from fleetgen.config.sources import FLAGS
 
-__all__ = ["FLAGS", "RunConfig", "load"]
+__all__ = [
+    "FLAGS",
+    "RunConfig",
+    "from_identity",
+    "identity_digest",
+    "load",
+    "output_at",
+    "same_version",
+]

@@ -16,10 +16,10 @@ Keys = tuple[str, ...]
 MISSING = object()
 """Stands for the value of a key that is not there."""
 
-ID_RULE = "must be 1 to 64 of A-Z a-z 0-9 . _ - and neither '.' nor '..'; rename it"
+ID_RULE = "must be 1 to 64 of A-Z a-z 0-9 . _ - and not begin with a point; rename it"
 
 _KNOWN_OPTIONS = {(name,) for name in OPTIONS}
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = 60
 _repr.maxlist = _repr.maxdict = 12
@@ -28,7 +28,7 @@ _repr.maxlevel = 2
 
 def usable(name: str) -> bool:
     """Whether a name may be an id: it is a safe segment of a path, see `ID_RULE`."""
-    return _ID.fullmatch(name) is not None and name not in (".", "..")
+    return _ID.fullmatch(name) is not None
 
 
 def show(value: object) -> str:

@@ -117,8 +117,7 @@ class RunConfig(Table):
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of `identity`, in hexadecimal."""
-        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return identity_digest(self.identity())
 
     @property
     def _utc_offset_s(self) -> int:
@@ -161,7 +160,11 @@ def load(
         hint = f"did you mean {homes[0]}?" if homes else nearest(name, top)
         faults.add((str(name),), raw[name], f"no such section; {hint}")
     raw["fleet"] = resolve_fleet(faults, raw.get("fleet", {"catalogue": "thailand"}))
+    return checked(faults, raw)
 
+
+def checked(faults: Faults, raw: Mapping[str, object]) -> RunConfig:
+    """Make the configuration of raw sections, or raise all faults at once."""
     sections = {
         name: parse(faults, table, (name,), raw.get(name, {})) or table()
         for name, table in SECTIONS.items()
@@ -182,3 +185,15 @@ def load(
     if faults.lines:
         raise ConfigError("\n".join(dict.fromkeys(faults.lines)))
     return found.model_copy(update={"fleet": without_unused(found.fleet)})
+
+
+def identity_digest(identity: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of an identity, in hexadecimal."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def output_at(url: str, storage_options: Sequence[str] = ()) -> OutputSection:
+    """Check a place and its storage options, texts `name=value`, as `load` does those of a run."""
+    flags = {"output_dir": url, "storage_option": list(storage_options) or None}
+    return load(flags=flags).output

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
-from fleetgen.io.tables import arrow_schema
+from fleetgen.io.tables import arrow_schema, arrow_type
 from fleetgen.schema import Column, Table
 from fleetgen.spec import NULL, Chunk, Codes, Instants, Plain, RowGroup
 
 Source = Any
 """A path, or a file open for reading bytes."""
+
+_CSV_BLOCK_BYTES = 1 << 23
 
 Counts = dict[str, NDArray[Any]]
 
@@ -88,6 +92,85 @@ def iter_counts(
             yield {name: _counts(table.column(name), values[name]) for name in names}
 
 
+@dataclass(frozen=True)
+class Footer:
+    """What a file says of itself; `plan` is the digest of the plan that it was made by."""
+
+    rows: int
+    plan: str
+
+
+def read_footer(source: Source) -> Footer:
+    """Footer of a Parquet file; ValueError where it is none."""
+    with _damage_told(), pq.ParquetFile(source, pre_buffer=False) as file:
+        metadata = file.metadata.metadata or {}
+        return Footer(file.metadata.num_rows, metadata.get(b"plan", b"").decode(errors="replace"))
+
+
+def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
+    """Read a file of `table` as the row groups that it was made of, one in memory at a time.
+
+    Texts are `Codes`, even instants `Instants`, all other columns `Plain` counts. ValueError where
+    the file is damaged, or not one of `table`.
+    """
+    texts = [c.name for c in table.columns if c.kind in TEXT_KINDS]
+    with (
+        _damage_told(),
+        pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file,
+    ):
+        if tuple(file.schema_arrow.names) != table.names:
+            raise ValueError(f"its columns are not those of {table.name}")
+        for index in range(file.num_row_groups):
+            values = file.read_row_group(index)
+            yield {c.name: _chunk(c, values[c.name]) for c in table.columns}
+
+
+def iter_csv_groups(table: Table, source: Source) -> Iterator[RowGroup]:
+    """Read a gzip file of CSV, open for reading bytes, as `iter_groups` does, a block at a time."""
+    types = {c.name: arrow_type(c, "UTC") for c in table.columns}
+    options = pyarrow.csv.ConvertOptions(
+        column_types=types,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    blocks = pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
+    with (
+        _damage_told("gzip file of CSV"),
+        pa.CompressedInputStream(source, "gzip") as text,
+        pyarrow.csv.open_csv(text, read_options=blocks, convert_options=options) as reader,
+    ):
+        if tuple(reader.schema.names) != table.names:
+            raise ValueError(f"its columns are not those of {table.name}")
+        for batch in reader:
+            columns = {c: pa.chunked_array([batch.column(c.name)]) for c in table.columns}
+            yield {c.name: _chunk(c, values) for c, values in columns.items()}
+
+
+@contextmanager
+def _damage_told(kind: str = "Parquet file") -> Iterator[None]:
+    """Turn what Arrow raises at a damaged file into a ValueError of one line."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"no whole {kind} ({str(error).partition(chr(10))[0]})") from error
+
+
+def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:
+    if column.kind in TEXT_KINDS:
+        coded = values.combine_chunks().dictionary_encode()
+        levels = coded.dictionary.to_pylist()
+        codes = coded.indices.fill_null(len(levels)).to_numpy()
+        codes = codes.astype(np.uint8 if len(levels) < 256 else np.uint16)
+        return Codes(codes, (*levels, None) if coded.null_count else (*levels,))
+    counts = _counts(column, values)
+    if column.kind == "instant" and len(counts) > 1:
+        steps = np.diff(counts)
+        if (steps == steps[0]).all():
+            return Instants(int(counts[0]), int(steps[0]), len(counts))
+    return Plain(counts)
+
+
 def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:
     if column.kind in TEXT_KINDS:
         coded = values.combine_chunks().dictionary_encode()
@@ -103,26 +186,3 @@ def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:
         counts = stored.fill_null(0).to_numpy().astype(np.int64)
     counts[missing] = NULL
     return counts
-
-
-def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
-    """Read a Parquet file of `table` as row groups of counts, one in memory at a time."""
-    texts = [column.name for column in table.columns if column.kind in TEXT_KINDS]
-    with pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file:
-        for index in range(file.num_row_groups):
-            values = file.read_row_group(index, columns=list(table.names))
-            yield {column.name: _chunk(column, values[column.name]) for column in table.columns}
-
-
-def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:
-    if column.kind in TEXT_KINDS:
-        coded = values.combine_chunks().dictionary_encode()
-        levels = coded.dictionary.to_pylist()
-        codes = coded.indices.fill_null(len(levels)).to_numpy().astype(np.uint16)
-        return Codes(codes, (*levels, None) if coded.null_count else (*levels,))
-    counts = _counts(column, values)
-    if column.kind == "instant" and len(counts) > 1:
-        steps = np.diff(counts)
-        if (steps == steps[0]).all():
-            return Instants(int(counts[0]), int(steps[0]), len(counts))
-    return Plain(counts)

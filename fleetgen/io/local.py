@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from fleetgen.errors import StorageError
 from fleetgen.io.store import (
@@ -65,22 +66,23 @@ class LocalStore(Store):
     def get_stream(self, key: str) -> Iterator[bytes]:
         """Yield a file in pieces of at most 1 MiB."""
         path = self._path(key)
+        self._refuse_link_out(path)
         with told("read", path), open(path, "rb", buffering=0) as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
 
     def exists(self, key: str) -> bool:
-        """Whether a file has this key."""
-        return os.path.isfile(self._path(key))
+        """Whether a file has this key; a link that leads out of the root is none."""
+        path = self._path(key)
+        return self._inside(path) and os.path.isfile(path)
 
-    def keys(self, prefix: str = "") -> list[str]:
-        """Keys of all files below `prefix`; names that are no keys are strangers, left out."""
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of all files and links below `prefix`, which may be one itself."""
         top = self._path(prefix) if prefix else self.url
-
-        return sorted(filter(is_key, self._names(top)))
+        return sorted(self._names(top)) if self._inside(top) else [prefix]
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove files, and the directories that this leaves empty."""
+        """Remove files, and the directories that this leaves empty; a link goes, not its target."""
         self._remove([self._path(key) for key in keys])
 
     def leftovers(self, older_than_s: float = 0.0) -> list[Leftover]:
@@ -107,18 +109,24 @@ class LocalStore(Store):
 
     def _remove(self, paths: list[str]) -> None:
         """Remove files below the root, and the directories that this leaves empty."""
-        root = os.path.realpath(self.url)
         for path in paths:
             directory = os.path.dirname(path)
-            if os.path.commonpath([root, os.path.realpath(directory)]) != root:
-                raise StorageError(
-                    f"will not delete {path!r}: a link leads out of {self.url!r}; remove the link"
-                )
+            self._refuse_link_out(directory)
             # Looked at first, for a read-only file system refuses even what is not there.
             if os.path.lexists(path):
                 with told("delete", path), suppress(FileNotFoundError):
                     os.unlink(path)
                 _remove_empty(directory, self.url)
+
+    def _inside(self, path: str) -> bool:
+        root = os.path.realpath(self.url)
+        return os.path.commonpath([root, os.path.realpath(path)]) == root
+
+    def _refuse_link_out(self, path: str) -> None:
+        if not self._inside(path):
+            raise StorageError(
+                f"will not touch {path!r}: a link leads out of {self.url!r}; remove the link"
+            )
 
     def free_bytes(self) -> int:
         """Room on the file system for this user [bytes]."""
@@ -138,7 +146,7 @@ class LocalStore(Store):
         return os.path.join(self.url, checked(key))
 
     def _names(self, top: str) -> list[str]:
-        """Paths of all files below a directory, from the root; links are not followed."""
+        """Paths of all files and links below a directory, from the root; links are not followed."""
 
         def failed(error: OSError) -> None:
             if not isinstance(error, FileNotFoundError):
@@ -147,8 +155,8 @@ class LocalStore(Store):
         with told("list", top):
             return [
                 os.path.relpath(os.path.join(directory, name), self.url)
-                for directory, _, names in os.walk(top, onerror=failed)
-                for name in names
+                for directory, below, names in os.walk(top, onerror=failed)
+                for name in (*names, *filter(partial(_is_link, directory), below))
             ]
 
     def _standing(self) -> str:
@@ -166,6 +174,7 @@ class LocalStore(Store):
 
         It lies at the root, for some readers look at every name in a table's directory.
         """
+        self._refuse_link_out(os.path.dirname(path))
         staged = os.path.join(self.url, f".tmp-{secrets.token_hex(8)}")
         try:
             _make_directory(os.path.dirname(path))
@@ -175,6 +184,10 @@ class LocalStore(Store):
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(staged)
+
+
+def _is_link(directory: str, name: str) -> bool:
+    return os.path.islink(os.path.join(directory, name))
 
 
 def _is_staged(name: str) -> bool:

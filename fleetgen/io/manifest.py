@@ -3,8 +3,9 @@
 `_fleetgen/run.json` is the identity, written first; then a numbered extent, which says how long the
 data set is to be; a receipt per part is written after the part's files and is its commit; the
 manifest names every file and comes last, before the marker `_SUCCESS`.
-Readers of Parquet skip names that begin with `_`. All of them are canonical JSON: sorted keys,
-ASCII, a line end; the manifest has one file entry a line.
+Readers of Parquet skip names that begin with `_`. All of them are JSON in ASCII with a line end
+and sorted keys, but for the plan's, which stand in the order of the configuration; the manifest has
+one file entry a line.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from itertools import pairwise
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from fleetgen.errors import StorageError
-from fleetgen.io.store import Store, is_key
+from fleetgen.io.store import Store, is_key, open_store
+from fleetgen.places import Options
 from fleetgen.spec import FileEntry, Receipt
 from fleetgen.units import SECONDS_PER_DAY
 
@@ -38,6 +40,8 @@ _REMEDY = {
     "manifest": "Delete this file and _SUCCESS, then run the same command again.",
 }
 _EXTENT = re.compile(rf"{EXTENTS}/([0-9]{{4}})\.json")
+_AS_SOURCE = "Give the run.json or manifest.json of a data set as fleetgen left it."
+_IS_MANIFEST = re.compile(rb'"kind"\s*:\s*"manifest"')
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN_DIFFERENCES = 20
 _SHOWN_CHARACTERS = 80
@@ -58,6 +62,15 @@ class Extent:
     """How long a data set is to be, after how long it was, all in seconds."""
 
     durations_seconds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PlanSource:
+    """A plan that was read to be made again, and the length [s] of what was made if it is known."""
+
+    name: str
+    record: RunRecord
+    duration_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,7 @@ def claim(
                     f"{RUN}. {_REMEDY['run']}"
                 )
         record = _document("run", digest=digest, identity=dict(identity))
-        if store.put_if_absent(RUN, canonical_json(record)):
+        if store.put_if_absent(RUN, f"{_text(record, ordered=True)}\n".encode()):
             return "created"
     check_identity(store, identity, digest)
     return "joined"
@@ -154,6 +167,28 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def read_plan(place: str, options: Options = ()) -> PlanSource:
+    """Plan of a data set, by its URL or by that of its run.json or manifest, wherever it lies.
+
+    A run.json that was taken elsewhere does not say how long the data set is.
+    """
+    place = place.removesuffix(f"/{RUN}")
+    head, _, name = place.rpartition("/")
+    if not name.endswith(".json"):
+        store = open_store(place, options)
+        record = _load(store, RUN, "run", RunRecord, _AS_SOURCE)
+        return PlanSource(f"{store.url}/{RUN}", record, *read_extents(store)[-1:])
+    store = open_store(head or ("/" if place.startswith("/") else "."), options)
+    source = f"{store.url}/{name}"
+    if not _IS_MANIFEST.search(store.get(name)):
+        return PlanSource(source, _load(store, name, "run", RunRecord, _AS_SOURCE))
+    header = _load(store, name, "manifest", Manifest, _AS_SOURCE).header
+    digest, identity, duration_s = map(header.get, ("plan_digest", "plan", "duration_seconds"))
+    if not isinstance(digest, str) or not isinstance(identity, dict) or type(duration_s) is not int:
+        _refuse(store, name, "it bears no plan", _AS_SOURCE)
+    return PlanSource(source, RunRecord(digest, identity), duration_s)
+
+
 # --- extents --------------------------------------------------------------------------------------
 
 
@@ -165,7 +200,7 @@ def read_extents(store: Store) -> tuple[int, ...]:
     key = _extent_key(max(numbers))
     found = _load(store, key, "extent", Extent).durations_seconds
     if len(found) != max(numbers) + 1 or found[0] < 1 or any(a >= b for a, b in pairwise(found)):
-        _refuse(store, key, "extent", f"the durations {_brief(list(found))} are not its")
+        _refuse(store, key, f"the durations {_brief(list(found))} are not its", _REMEDY["extent"])
     return found
 
 
@@ -246,9 +281,10 @@ def read_receipt(store: Store, job: str, plan: str | None = None) -> Receipt:
     key = receipt_key(job)
     receipt = _load(store, key, "receipt", Receipt)
     if receipt.job != job:
-        _refuse(store, key, "receipt", f"it is the receipt of {_brief(receipt.job)}")
+        _refuse(store, key, f"it is the receipt of {_brief(receipt.job)}", _REMEDY["receipt"])
     if plan is not None and receipt.plan != plan:
-        _refuse(store, key, "receipt", f"it is of another plan, {_brief(receipt.plan)}")
+        what = f"it is of another plan, {_brief(receipt.plan)}"
+        _refuse(store, key, what, _REMEDY["receipt"])
     return receipt
 
 
@@ -263,7 +299,8 @@ def receipts_done(store: Store) -> set[str]:
 
 def write_manifest(store: Store, header: Mapping[str, Any], files: Iterable[FileEntry]) -> None:
     """Close the data set: the manifest, then `_SUCCESS`. `files` are taken one by one."""
-    store.put_stream(MANIFEST, _manifest_pieces(_document("manifest", header=header), files))
+    document = _document("manifest", header=dict(sorted(header.items())))
+    store.put_stream(MANIFEST, _manifest_pieces(document, files))
     store.put(SUCCESS, b"")
 
 
@@ -281,7 +318,7 @@ def read_header(store: Store) -> dict[str, Any]:
             try:
                 _decode(FileEntry, json.loads(line.rstrip(b",\n")), f"line {number}")
             except (ValueError, RecursionError) as error:
-                _refuse(store, MANIFEST, "manifest", f"line {number}: {error}")
+                _refuse(store, MANIFEST, f"line {number}: {error}", _REMEDY["manifest"])
         rest += b"\n" if inside else line
         inside = inside or line == b'{"files":[\n'
     return _parse(store, MANIFEST, "manifest", Manifest, bytes(rest)).header
@@ -301,7 +338,7 @@ def is_closed(store: Store, plan: str, duration_s: int) -> bool:
         return False
     header = read_header(store)
     if header.get("plan_digest") != plan:
-        _refuse(store, MANIFEST, "manifest", "it is of another plan")
+        _refuse(store, MANIFEST, "it is of another plan", _REMEDY["manifest"])
     return header.get("duration_seconds") == duration_s
 
 
@@ -321,7 +358,7 @@ def _manifest_pieces(document: dict[str, Any], files: Iterable[FileEntry]) -> It
                 before = ",\n"
             yield b"[]" if before == "[\n" else b"\n]"
         else:
-            yield _text(document[name]).encode()
+            yield _text(document[name], ordered=True).encode()
         before = ","
     yield b"}\n"
 
@@ -333,8 +370,8 @@ def _document(kind: str, **content: Any) -> dict[str, Any]:
     return {"format": FORMAT, "kind": kind, **content}
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _text(value: Any, ordered: bool = False) -> str:
+    return json.dumps(value, sort_keys=not ordered, separators=(",", ":"), allow_nan=False)
 
 
 def _ascii(text: str) -> str:
@@ -358,16 +395,19 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
         yield where, _text(value)
 
 
-def _load(store: Store, key: str, kind: str, content: type[_T]) -> _T:
+def _load(store: Store, key: str, kind: str, content: type[_T], remedy: str | None = None) -> _T:
     """Read a control file that may be damaged, foreign or newer than this code."""
-    return _parse(store, key, kind, content, store.get(key))
+    return _parse(store, key, kind, content, store.get(key), remedy)
 
 
-def _parse(store: Store, key: str, kind: str, content: type[_T], raw: bytes) -> _T:
+def _parse(
+    store: Store, key: str, kind: str, content: type[_T], raw: bytes, remedy: str | None = None
+) -> _T:
+    remedy = remedy or _REMEDY[kind]
     try:
         document = json.loads(raw.decode(), parse_constant=_no_constant)
         if not isinstance(document, dict) or document.pop("kind", None) != kind:
-            _refuse(store, key, kind, f"it is no {kind} file of fleetgen")
+            _refuse(store, key, f"it is no {kind} file of fleetgen", remedy)
         version = document.pop("format", None)
         if type(version) is int and version > FORMAT:
             raise StorageError(
@@ -378,16 +418,15 @@ def _parse(store: Store, key: str, kind: str, content: type[_T], raw: bytes) -> 
             raise ValueError(f"format = {_brief(version)}")
         made: _T = _decode(content, document, kind)
     except json.JSONDecodeError as error:
-        _refuse(store, key, kind, f"line {error.lineno}, column {error.colno}: {error.msg}")
+        told = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        _refuse(store, key, told, remedy)
     except (ValueError, RecursionError) as error:
-        _refuse(store, key, kind, str(error))
+        _refuse(store, key, str(error), remedy)
     return made
 
 
-def _refuse(store: Store, key: str, kind: str, reason: str) -> NoReturn:
-    raise StorageError(
-        f"{store.url}/{key} cannot be used: {_ascii(reason)}. {_REMEDY[kind]}"
-    ) from None
+def _refuse(store: Store, key: str, reason: str, remedy: str) -> NoReturn:
+    raise StorageError(f"{store.url}/{key} cannot be used: {_ascii(reason)}. {remedy}") from None
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -11,7 +11,7 @@ from typing import Any
 import fsspec.core
 
 from fleetgen.errors import StorageError
-from fleetgen.io.store import CHUNK_BYTES, Data, Leftover, Store, check_size, checked, is_key, told
+from fleetgen.io.store import CHUNK_BYTES, Data, Leftover, Store, check_size, checked, told
 
 _SPOOL_BYTES = 16 << 20
 
@@ -71,12 +71,12 @@ class ObjectStore(Store):
         with _told("inspect", path):
             return bool(files.isfile(path))
 
-    def keys(self, prefix: str = "") -> list[str]:
-        """Keys of all objects below `prefix`."""
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of all objects below `prefix`."""
         files, root = self._open()
         top = f"{root}/{checked(prefix)}" if prefix else root
         with _told("list", top):
-            return sorted(filter(is_key, (path[len(root) + 1 :] for path in files.find(top))))
+            return sorted(path[len(root) + 1 :] for path in files.find(top))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects."""

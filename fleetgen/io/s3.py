@@ -117,14 +117,13 @@ class S3Store(Store):
         """Whether an object has this key."""
         return self._head(key) is not None
 
-    def keys(self, prefix: str = "") -> list[str]:
-        """Keys of all objects below `prefix`."""
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of all objects below `prefix`."""
         top = f"{self._root}{checked(prefix)}/" if prefix else self._root
         pages = self._pages("list_objects_v2", ("ContinuationToken",), Prefix=top)
-        names = (
+        return sorted(
             each["Key"][len(self._root) :] for page in pages for each in page.get("Contents", [])
         )
-        return sorted(filter(is_key, names))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects, a thousand by one call."""

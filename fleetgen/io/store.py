@@ -86,8 +86,11 @@ class Store(ABC):
         """Whether an object has this key."""
 
     @abstractmethod
-    def keys(self, prefix: str = "") -> list[str]:
-        """Keys below the directory `prefix` ("" is the whole store), sorted."""
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of all that lies below the directory `prefix`, be they keys or not, sorted.
+
+        Links are named and not followed.
+        """
 
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
@@ -96,6 +99,10 @@ class Store(ABC):
     @abstractmethod
     def free_bytes(self) -> int | None:
         """Room left for this user [bytes]; None where there is no such limit."""
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Keys below the directory `prefix` ("" is the whole store), sorted."""
+        return list(filter(is_key, self.names(prefix)))
 
     @abstractmethod
     def leftovers(self, older_than_s: float = 0.0) -> list[Leftover]:

@@ -132,19 +132,20 @@ def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
-def every_help(capsys: pytest.CaptureFixture[str]) -> str:
-    return "".join(help_of(capsys, *verb) for verb in ([], ["generate"], ["export"]))
+def flags_of_all_verbs(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    verbs = [(), ("generate",), ("verify",), ("clean",), ("export",)]
+    return FLAG.findall("".join(help_of(capsys, *words) for words in verbs))
 
 
 def test_flags_are_those_of_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
-    parsed = FLAG.findall(every_help(capsys))
-    assert {"--seed", "--help", "--version"} <= set(parsed)
+    parsed = flags_of_all_verbs(capsys)
+    assert {"--seed", "--help", "--version", "--repair", "--older-than"} <= set(parsed)
     assert set(FLAG.findall(README)) == set(parsed)
 
 
 def test_each_flag_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     rows = re.findall(r"^\| (`--.+?) \|", README, re.MULTILINE)
-    parsed = FLAG.findall(every_help(capsys))
+    parsed = flags_of_all_verbs(capsys)
     assert sorted(FLAG.findall(" ".join(rows))) == sorted(set(parsed))
 
 

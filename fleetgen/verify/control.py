@@ -1,0 +1,162 @@
+"""The control files held against each other and against the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleetgen import reduce
+from fleetgen.config import same_version
+from fleetgen.errors import StorageError
+from fleetgen.io import manifest
+from fleetgen.io.store import Store
+from fleetgen.plan import estimate
+from fleetgen.sample import BlockClock
+from fleetgen.schema import DATA_VERSION, FEATURE_STORE, SCHEMA_VERSION
+from fleetgen.spec import FileEntry, PartJob, Receipt
+from fleetgen.task import part_group, part_path, part_tables
+from fleetgen.verify.findings import Findings
+from fleetgen.verify.place import Place
+
+
+@dataclass(frozen=True)
+class File:
+    """A file, the part that makes it (none closes with the run), and what is said of it by whom."""
+
+    path: str
+    job: PartJob | None
+    said: dict[str, FileEntry]
+    values: bool = False
+
+    @property
+    def key(self) -> str:
+        """Name of the job of looking at it."""
+        return self.path
+
+
+def control_files(place: Place, found: Findings) -> manifest.Manifest | None:
+    """Read the manifest and the marker; run.json has been read."""
+    found.checked["control files"] = 3
+    store = place.store
+    marked, closed = store.exists(manifest.SUCCESS), store.exists(manifest.MANIFEST)
+    if not closed:
+        found.add("control files", manifest.MANIFEST, "is missing: the data set is not finished")
+        return None
+    if not marked:
+        found.add("control files", manifest.SUCCESS, "is missing")
+    try:
+        there = manifest.read_manifest(store)
+    except StorageError as error:
+        found.add("control files", manifest.MANIFEST, _reason(store, manifest.MANIFEST, error))
+        return None
+    expected = {
+        "plan_digest": place.record.digest,
+        "plan": place.record.identity,
+        "duration_seconds": place.plan.run.grid.duration_s,
+        "seed": place.plan.run.seed,
+    }
+    if same_version(place.record.identity):
+        expected |= {"data_version": DATA_VERSION, "schema_version": SCHEMA_VERSION}
+    odd = [name for name, value in expected.items() if there.header.get(name) != value]
+    if odd:
+        told = f"its {' and '.join(odd)} are not those of {manifest.RUN}"
+        found.add("control files", manifest.MANIFEST, told)
+    return there
+
+
+def listed_files(
+    place: Place,
+    there: manifest.Manifest | None,
+    receipts: dict[str, Receipt],
+    found: Findings,
+) -> list[File]:
+    """Each file of the data set once, in order of the plan, with what receipt and manifest say."""
+    listed = {} if there is None else {entry.path: entry for entry in there.files}
+    files: list[File] = []
+    for job in place.plan.parts:
+        found.checked["receipts"] += 1
+        receipt = _receipt(place, job, found)
+        if receipt is not None:
+            receipts[job.key] = receipt
+        mine = {} if receipt is None else {entry.path: entry for entry in receipt.files}
+        for table in tables_of(job):
+            path = part_path(job, table)
+            said = {"receipt": mine.get(path), "manifest": listed.pop(path, None)}
+            known = {who: entry for who, entry in said.items() if entry is not None}
+            if there is not None and "manifest" not in known:
+                found.add("control files", manifest.MANIFEST, f"does not name {path}")
+            files.append(File(path, job, known))
+    if there is not None:
+        rows = estimate(place.plan, 1).rows
+        files += _closing_files(there, listed, set(reduce.closing_names(rows)), found)
+        if len(receipts) == len(place.plan.parts):
+            _check_rows(there, receipts, found)
+    strays = manifest.receipts_done(place.store) - {job.key for job in place.plan.parts}
+    for name in sorted(strays):
+        told = "is the receipt of no part of the plan"
+        found.add("strangers", manifest.receipt_key(name), told)
+    return files
+
+
+def _closing_files(
+    there: manifest.Manifest, listed: dict[str, FileEntry], closing: set[str], found: Findings
+) -> list[File]:
+    """Files that close with the run, of those listed in the manifest that no part has."""
+    for path in sorted(closing - listed.keys()):
+        found.add("control files", manifest.MANIFEST, f"does not name {path}")
+    for path in sorted(listed.keys() - closing):
+        told = f"names {path}, which is no file of the plan"
+        found.add("control files", manifest.MANIFEST, told)
+    if len({entry.path for entry in there.files}) != len(there.files):
+        found.add("control files", manifest.MANIFEST, "names a file twice")
+    return [File(p, None, {"manifest": e}) for p, e in listed.items() if p in closing]
+
+
+def _check_rows(there: manifest.Manifest, receipts: dict[str, Receipt], found: Findings) -> None:
+    """Want the manifest's rows of each table to be the sum of those of all parts."""
+    rows: dict[str, int] = {}
+    for receipt in receipts.values():
+        for entry in receipt.files:
+            rows[entry.table] = rows.get(entry.table, 0) + entry.rows
+    said = there.header.get("rows")
+    if not isinstance(said, dict) or {name: n for name, n in said.items() if n} != rows:
+        told = "its rows are not the sums of those of the receipts"
+        found.add("control files", manifest.MANIFEST, told)
+
+
+def _receipt(place: Place, job: PartJob, found: Findings) -> Receipt | None:
+    """Receipt of a part if it is one; what it says of its files is looked at with them."""
+    key = manifest.receipt_key(job.key)
+    if not place.store.exists(key):
+        found.add("receipts", key, "is missing", job.key)
+        return None
+    try:
+        receipt = manifest.read_receipt(place.store, job.key, place.record.digest)
+    except StorageError as error:
+        found.add("receipts", key, _reason(place.store, key, error), job.key)
+        return None
+    expected = {part_path(job, table): table for table in tables_of(job)}
+    for entry in receipt.files:
+        if expected.get(entry.path) != entry.table or entry.group != part_group(job):
+            found.add("receipts", key, f"names {entry.path}, which is not of its part", job.key)
+            return None
+    if len(receipt.files) != len(expected):
+        found.add("receipts", key, f"names {len(receipt.files)} files of {len(expected)}", job.key)
+        return None
+    return receipt
+
+
+def tables_of(job: PartJob) -> list[str]:
+    """Tables of which a part has a file; features only where an hour is complete."""
+    hours = BlockClock(job.run.grid, job.block).hours
+    return [table.name for table in part_tables(job) if hours or table is not FEATURE_STORE]
+
+
+def disputed(file: File) -> bool:
+    """Whether those who tell of a file do not agree on its values."""
+    return len({repr(entry.digests) for entry in file.said.values()}) > 1
+
+
+def _reason(store: Store, key: str, error: StorageError) -> str:
+    """What a fault says of a file, without the name of the file."""
+    text = str(error).removeprefix(f"{store.url}/{key} ").partition(" Delete this file")[0]
+    return text.partition("\n")[0]
