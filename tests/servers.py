@@ -1,5 +1,6 @@
 """A real object store on loopback for the tests: SeaweedFS with keys of its own."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 
 BUCKET = "fleet"
 UP_S, DOWN_S = 60, 5
+_PR_SET_PDEATHSIG = 1  # of Linux
 
 ACTIONS = {
     "admin": ["Admin"],
@@ -88,7 +90,7 @@ def object_server(directory: Path) -> Iterator[ObjectServer]:
     server = ObjectServer(f"http://127.0.0.1:{ports['s3.port']}", directory)
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=directory, start_new_session=True
+            command, stdout=log, stderr=log, cwd=directory, preexec_fn=_end_with_parent
         )
     try:
         _wait(process, server)
@@ -103,6 +105,12 @@ def object_server(directory: Path) -> Iterator[ObjectServer]:
         for port in ports.values():
             for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 left.unlink()
+
+
+def _end_with_parent() -> None:
+    """A session of its own, which Ctrl-C does not reach, and SIGINT when the tests are killed."""
+    os.setsid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def free_ports(count: int) -> list[int]:

@@ -218,8 +218,6 @@ def test_what_a_shorter_run_left_is_removed(
     for name in ("_SUCCESS", "_fleetgen/manifest.json"):
         (tmp_path / name).unlink()
     monkeypatch.setattr(plan, "SINGLE_FILE_ROWS", 0)
-    monkeypatch.setattr(reduce, "done_parts", lambda plan, _: {job.key for job in plan.parts})
-    monkeypatch.setattr(reduce, "has_member", lambda _: False)
     generated(tmp_path, changes)
     assert not any((made.path / name).exists() for name in FILES)
 

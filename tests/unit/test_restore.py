@@ -163,7 +163,6 @@ def test_what_changes_the_plan_is_refused_beside_it(
 
 def test_without_a_duration_one_must_be_given() -> None:
     identity = tiny.config().identity()
-    del identity["run"]["duration_seconds"]
     with pytest.raises(ConfigError, match=r"here does not say how long .* --duration-days"):
         from_identity(identity, source="here")
 

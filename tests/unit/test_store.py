@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from fleetgen.errors import StorageError
 from fleetgen.io import local as module
 from fleetgen.io.local import LocalStore
-from fleetgen.io.store import Store, is_key, open_store
+from fleetgen.io.store import Leftover, Store, is_key, open_store
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
@@ -532,3 +532,33 @@ def test_the_local_store_does_without_fsspec(tmp_path: Path) -> None:
         f"open_store({str(tmp_path)!r}).put('a', b'x'); sys.exit('fsspec' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_temporary_files_of_a_crash_are_found_and_nothing_else(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "out"))
+    store.put("a/whole", b"x")
+    left, late = tmp_path / "out/a/.tmp-0123456789abcdef", tmp_path / "out/.tmp-fedcba9876543210"
+    left.write_bytes(b"half")
+    late.write_bytes(b"")
+    os.utime(left, (1, 1))
+    for name in (".tmp-0123", ".tmp-0123456789abcdeg", "a/.tmp-0123456789abcdef.txt"):
+        (tmp_path / "out" / name).touch()
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/.tmp-0123456789abcdef").touch()
+    (tmp_path / "out/link").symlink_to(tmp_path / "precious")
+    (tmp_path / "out/.tmp-aaaaaaaaaaaaaaaa").symlink_to(tmp_path / "precious")
+    found = store.leftovers()
+    assert [(each.name, each.bytes) for each in found] == [
+        (".tmp-fedcba9876543210", 0),
+        ("a/.tmp-0123456789abcdef", 4),
+    ]
+    (old,) = store.leftovers(older_than_s=3600)
+    assert old.name == "a/.tmp-0123456789abcdef"
+    store.remove_leftovers([old, old])
+    assert not left.exists()
+    assert late.exists()
+    for name in ("a/whole", "../precious/.tmp-0123456789abcdef", "link/.tmp-0123456789abcdef"):
+        with pytest.raises(StorageError, match="will not delete"):
+            store.remove_leftovers([Leftover(name, 0, 0)])
+    assert (tmp_path / "precious/.tmp-0123456789abcdef").exists()
+    assert store.keys() == ["a/whole"]
