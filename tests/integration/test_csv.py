@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fleetgen import plan, reduce
+from fleetgen import plan
 from fleetgen.cli import main
 from fleetgen.export import single_file
 from fleetgen.io import manifest

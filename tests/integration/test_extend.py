@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import date, timedelta
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fleetgen.errors import StorageError
 from fleetgen.io import manifest
 from fleetgen.io.store import open_store
 from fleetgen.pipeline import Progress, generate
+from fleetgen.progress import reporter
 from tests.conftest import Make
 from tests.integration.test_generate import command, tree
 from tests.properties.plan import PLAN, SAMPLED, Changes, DataSet, configured, differing, generated
@@ -116,9 +118,7 @@ def test_a_shorter_run_that_did_not_end_may_be_extended(
     assert made.manifest == whole.manifest
 
 
-def test_only_new_parts_are_computed_and_the_run_says_so(
-    tmp_path: Path, make: Make, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_new_parts_are_computed_and_the_run_says_so(tmp_path: Path) -> None:
     place = tmp_path / "set"
     generated(place, {"run.duration_days": 1})
     seen: list[Progress] = []
@@ -127,14 +127,13 @@ def test_only_new_parts_are_computed_and_the_run_says_so(
     assert list(stages) == ["planned", "extended", "slow path", "parts", "reduce", "complete"]
     assert (stages["extended"].jobs_done, stages["extended"].jobs) == (8, 16)
     assert (stages["parts"].jobs_done, stages["parts"].jobs) == (8, 8)
-    plain = ["--progress=plain" if a == "none" else a for a in command(place) if a != "--progress"]
-    for changes, said in [
-        ({"run.duration_days": 3}, "extends a data set of this plan from 2 days: 16 of 24 parts"),
-        ({"run.duration_days": 3}, "joins a data set of this plan: 24 of 24 parts are whole"),
-    ]:
-        days = [a for a in plain if "duration_days" not in a]
-        assert main([*days, f"--set=run.duration_days={changes['run.duration_days']}"]) == 0
-        assert said in capsys.readouterr().err
+    for said in (
+        "extends a data set of this plan from 2 days: 16 of 24 parts are whole\n",
+        "joins a data set of this plan: 24 of 24 parts are whole\n",
+    ):
+        tell, _ = reporter("plain", told := StringIO())
+        generate(configured(place, {"run.duration_days": 3}), tell)
+        assert said in told.getvalue()
 
 
 # --- the mark of completeness ---------------------------------------------------------------------

@@ -13,6 +13,8 @@ from fleetgen.config import RunConfig, from_identity, load, same_version
 from fleetgen.errors import ConfigError
 from tests import tiny
 
+LENGTH_S = 86_400
+
 DAYS = st.sampled_from([1.0, 2.0, 0.5, 1 / 86_400, 40.25, 18_262.5])
 STRINGS = ("DC-T-01-REC-01-S1", "DC-T-01-UPS-01-S1", "DC-T-01-UPS-01-S2")
 JARS = 2 + 3 + 3
@@ -84,7 +86,7 @@ def test_an_identity_comes_back_as_it_was(config: RunConfig, through_json: bool)
     identity = config.identity()
     if through_json:
         identity = json.loads(json.dumps(identity))
-    again = from_identity(identity)
+    again = from_identity(identity, config.run.duration_s)
     assert again.identity() == config.identity()
     assert again.digest() == config.digest()
     assert again.grid() == config.grid()
@@ -106,7 +108,7 @@ def test_an_identity_comes_back_as_it_was(config: RunConfig, through_json: bool)
 )
 def test_the_default_fleet_comes_back_in_its_order(flags: dict[str, object]) -> None:
     config = load(flags=flags)
-    again = from_identity(json.loads(json.dumps(config.identity())))
+    again = from_identity(json.loads(json.dumps(config.identity())), config.run.duration_s)
     assert again.fleet == config.fleet
     assert list(again.fleet.locations) == list(config.fleet.locations)
     assert again.identity() == config.identity()
@@ -121,13 +123,13 @@ def test_a_zone_of_half_hours_and_one_of_the_west_come_back() -> None:
                 "inject": [dict(INJECTIONS[0])],
             }
         )
-        assert from_identity(config.identity()).identity() == config.identity()
+        assert from_identity(config.identity(), LENGTH_S).identity() == config.identity()
 
 
 def test_where_and_on_what_may_be_given_beside_it() -> None:
     identity = tiny.config().identity()
     flags = {"output_dir": "elsewhere", "workers": "3", "executor": "threads"}
-    again = from_identity(identity, flags=flags)
+    again = from_identity(identity, LENGTH_S, flags)
     assert again.output.directory == "elsewhere"
     assert (again.execution.workers, again.execution.executor) == (3, "threads")
     assert again.identity() == identity
@@ -155,7 +157,7 @@ def test_what_changes_the_plan_is_refused_beside_it(
     flags: dict[str, object], overrides: list[str], told: list[str]
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        from_identity(tiny.config().identity(), None, flags, overrides, "here")
+        from_identity(tiny.config().identity(), LENGTH_S, flags, overrides, "here")
     (line,) = str(caught.value).splitlines()
     for words in told:
         assert words in line
@@ -225,7 +227,7 @@ def changed(*path: str | int, value: object) -> dict[str, Any]:
 )
 def test_a_damaged_identity_is_told(path: list[str | int], value: object, told: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        from_identity(changed(*path, value=value), source="here")
+        from_identity(changed(*path, value=value), LENGTH_S, source="here")
     assert told in str(caught.value)
     assert all(line.strip() for line in str(caught.value).splitlines())
 
@@ -261,7 +263,7 @@ WHOLE = changed("version", "data", value=2)
 def test_any_damage_is_told_or_is_none(path: tuple[Any, ...], value: object) -> None:
     identity = changed(*path, value=value)
     try:
-        again = from_identity(identity, source="here")
+        again = from_identity(identity, LENGTH_S, source="here")
     except ConfigError:
         return
     rest = {name: part for name, part in identity.items() if name != "version"}
@@ -273,6 +275,6 @@ def test_the_version_is_looked_at_apart() -> None:
     assert same_version(config.identity())
     old = config.identity() | {"version": {"data": 1, "schema": 1}}
     assert not same_version(old)
-    assert from_identity(old).digest() == config.digest()
+    assert from_identity(old, LENGTH_S).digest() == config.digest()
     assert not same_version({})
     assert not same_version({"version": "x"})
