@@ -5,6 +5,7 @@ What is allowed stands in words, too (`description`), for the line that tells a 
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -35,7 +36,7 @@ def _key(default: Any, allowed: str, example: object = None, **limits: Any) -> A
 
 def _whole_seconds(days: float) -> float:
     seconds = days * SECONDS_PER_DAY
-    if round(seconds) < 1 or abs(seconds - round(seconds)) > 1e-6:
+    if not math.isfinite(seconds) or round(seconds) < 1 or abs(seconds - round(seconds)) > 1e-6:
         raise ValueError
     return days
 

@@ -1165,6 +1165,8 @@ def test_shares_may_be_rounded():
         (OUTAGE | {"duration_minutes": 0.33}, ["= 0.33", "whole seconds"]),
         (STUCK | {"duration_days": -1.0}, [".duration_days = -1.0", "above 0"]),
         (STUCK | {"duration_days": 18_263}, ["at most 18262.5"]),
+        (STUCK | {"duration_days": 1e308}, ["at most 18262.5"]),
+        (OUTAGE | {"duration_minutes": 1e308}, ["at most 26298000"]),
         (FAILING | {"duration_days": 1.0}, ["holds to the end", "leave it out"]),
         (
             DRY_OUT | {"at": "2025-01-01T00:00:00", "duration_days": 0.5},
