@@ -114,6 +114,7 @@ def _all(store: Store) -> tuple[list[str], list[str]]:
     first, last = (manifest.SUCCESS, manifest.MANIFEST), manifest.RUN
     there = store.keys()
     ours = [key for key in there if _is_ours(key) and key not in (*first, last)]
+    ours.sort(key=lambda key: _EXTENTS.fullmatch(key) is not None)  # what they tell is needed
     keys = [*(key for key in first if key in there), *ours, last]
     temporary = {leftover.name for leftover in store.leftovers(0.0)}
     return keys, sorted(set(store.names()) - temporary - {*keys})

@@ -9,6 +9,7 @@ import pytest
 
 from fleetgen.cleaning import clean
 from fleetgen.cli import main
+from fleetgen.errors import StorageError
 from fleetgen.io.store import open_store
 from fleetgen.verify import verify
 from tests import tiny
@@ -214,7 +215,8 @@ def test_only_temporary_files_are_leftovers(place: Path) -> None:
     assert (leftover.name, leftover.bytes) == (TEMPORARY, 4)
     assert 5 * 3600 <= leftover.age_s < 5 * 3600 + 60
     before = tree(place)
-    store.remove_leftovers([replace(leftover, name="battery.csv")])
+    with pytest.raises(StorageError, match=r"will not delete 'battery\.csv': it is no temporary"):
+        store.remove_leftovers([replace(leftover, name="battery.csv")])
     assert tree(place) == before
     assert open_store("memory://none").leftovers(0) == []
     open_store("memory://none").remove_leftovers([leftover])

@@ -55,10 +55,10 @@ def test_the_same_set_is_made_elsewhere(made: Path, tmp_path: Path, source: str)
 def test_a_plan_that_was_moved_away_is_enough(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in (MANIFEST, RUN):
+    for name, length in ((MANIFEST, ()), (RUN, ("--duration-days", "2"))):
         shutil.copy(made / name, tmp_path / "kept.json")
         monkeypatch.chdir(tmp_path)
-        assert run("kept.json", "set") == 0
+        assert run("kept.json", "set", *length) == 0
         assert tree(tmp_path / "set") == tree(made)
         shutil.rmtree(tmp_path / "set")
 
@@ -67,7 +67,8 @@ def test_a_plan_pretty_printed_by_another_hand_is_enough(made: Path, tmp_path: P
     for name in (MANIFEST, RUN):
         text = json.dumps(json.loads((made / name).read_bytes()), indent=2)
         (tmp_path / "kept.json").write_text(text)
-        assert repeated(str(tmp_path / "kept.json"), {}).run.seed == 11
+        flags = {"duration_days": None if name == MANIFEST else "2"}
+        assert repeated(str(tmp_path / "kept.json"), flags).run.seed == 11
 
 
 def test_a_place_of_its_own_is_continued(made: Path, tmp_path: Path) -> None:

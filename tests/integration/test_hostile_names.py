@@ -207,7 +207,7 @@ def test_a_plan_that_leads_out(
 )
 def test_from_takes_a_plan_alone(place: Path, say: Say, source: str) -> None:
     code, told = say("generate", "--from", source, "--output-dir", place.with_name("again"))
-    assert code == 3
+    assert code == (2 if not source or "\0" in source else 3)
     assert len(told.splitlines()) == 1
 
 
@@ -383,7 +383,7 @@ def test_every_path_is_below_the_root_or_the_name_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     there = [path.relative_to(tmp_path / "set").as_posix() for path in tree_of(tmp_path / "set")]
     assert all(map(is_key, there))
-    assert len(there) == 3 + 2 + 5 + 10  # control files, receipts, parts without features, the top
+    assert len(there) == 4 + 2 + 5 + 12  # control files, receipts, parts without features, the top
     assert main(["verify", str(tmp_path / "set"), "--progress", "none", "--values", "all"]) == 0
     assert main(["clean", str(tmp_path / "set"), "--all"]) == 0
     assert tree_of(tmp_path / "set") == []

@@ -215,13 +215,13 @@ def changed(*path: str | int, value: object) -> dict[str, Any]:
         ),
         (["scenario", "injections", 0, "duration_seconds"], 10**400, "here: inject.0.duration_m"),
         (["scenario", "injections", 0, "target"], "../..", "here: inject.0.target = '../..'"),
-        (["fleet"], {"file": "/etc/passwd"}, "here: fleet.file = '/etc/passwd': no such key"),
-        (["fleet", "file"], "/etc/passwd", "here: fleet.file = '/etc/passwd': no such key"),
+        (["fleet"], {"file": "/etc/hosts"}, "here: fleet.file = '/etc/hosts': no such key"),
+        (["fleet", "file"], "/etc/hosts", "here: fleet.file = '/etc/hosts': no such key"),
         (["fleet"], {"catalogue": "thailand"}, "here: fleet.catalogue = 'thailand'"),
         (["fleet", "locations"], {}, "here: fleet.locations"),
         (["fleet", "locations", "../x"], {}, "here: fleet.locations = '../x': must be 1 to 64"),
         (["fleet", "utc_offset_hours"], 7, "here: fleet.utc_offset_hours = 7: it comes out as 7.0"),
-        (["fleet", "time_zone"], "../../etc/passwd", "here: fleet.time_zone"),
+        (["fleet", "time_zone"], "../../etc/hosts", "here: fleet.time_zone"),
         (["fleet", "models", "SPARE"], {}, "here: fleet.models.SPARE.manufacturer is missing"),
     ],
 )
@@ -238,7 +238,7 @@ JUNK = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False)
     | st.text(max_size=8)
-    | st.sampled_from(["../x", "/etc/passwd", "s3://x", "CON", "\0", "‮", "ก", "." * 300]),
+    | st.sampled_from(["../x", "/etc/hosts", "s3://x", "CON", "\0", "‮", "ก", "." * 300]),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
     ),
