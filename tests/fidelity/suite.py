@@ -12,11 +12,12 @@ from tests.fidelity.data import DataSet
 
 HERE = Path(__file__).resolve().parent
 
-SEEDS = (3141, 1618, 1414)
-"""Named before their first run, and not looked at while a number was chosen (that was 2718)."""
+SEEDS = (577, 2236, 1732)
+"""Named before their first run; numbers and checks were chosen on others."""
 
 STRESS = str(HERE / "stress.toml")
 RECHARGE = str(HERE / "recharge.toml")
+LABORATORY = str(HERE / "laboratory.toml")
 IDEAL = {"scenario.sensor_errors": False, "scenario.sensor_faults": False}
 """The fields of `spec.Scenario`, as keys of a configuration."""
 
@@ -25,10 +26,11 @@ SETS: Mapping[str, Mapping[str, object]] = {
     "week": {"duration_days": 7, "sampling_seconds": 5},
     "stress": {"config": STRESS, "locations": "LAB-01,LAB-02,LAB-03,LAB-04"},
     "recharge": {"config": RECHARGE},
+    "laboratory": {"config": LABORATORY},
     "trips": {
         "config": STRESS,
         "locations": ",".join(f"LAB-{n:02d}" for n in range(5, 13)),
-        "duration_days": 120,
+        "duration_days": 150,
         "sampling_seconds": 30,
     },
     "ideal": {
@@ -74,10 +76,13 @@ def run(seed: int, place: Path) -> Iterator[list[Check]]:
     yield electrical.kirchhoff(year)
     yield float_.level(year)
     yield float_.spread(year)
+    many = make("laboratory", seed, place)
+    yield float_.new_spread(many)
+    yield thermal.fold(many)
+    yield ageing.arrhenius(many)
     yield thermal.slow_heat(year)
     yield thermal.places(year)
     yield thermal.runaway(year)
-    yield ageing.arrhenius(year)
     yield ageing.classes(year)
     yield ageing.resistance(year)
     yield ageing.remaining_life(week, year)

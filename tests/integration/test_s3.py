@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
 )
 
-SMALL = {"run.start_date": "2024-02-28", "run.duration_days": 2}
+SMALL = {"run.start_date": "2024-02-28", "run.duration_days": 2, "inject": None}
 ARGUMENTS = [
     *("--set", f"fleet.file={HERE / 'fleet.toml'}", "--set", "execution.block_days=1"),
     *("--seed", "109", "--start-date", "2024-02-28", "--duration-days", "2"),
