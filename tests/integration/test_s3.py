@@ -178,7 +178,11 @@ def test_the_same_command_joins_and_another_plan_is_refused(
 
     code, err = run()
     assert code == 0, err
-    assert [json.loads(line)["stage"] for line in err.splitlines()] == ["planned", "complete"]
+    assert [json.loads(line)["stage"] for line in err.splitlines()] == [
+        "planned",
+        "joined",
+        "complete",
+    ]
     code, err = run("--set", "scenario.hazard_scale=2")
     assert code == 3
     assert "holds a data set of another plan" in err
