@@ -82,6 +82,14 @@ def mixed(column: str, counts: NDArray[np.int64]) -> Words:
 
 
 @kernel
+def _add_mixed(keys: Words, counts: NDArray[np.int64], x: Words) -> None:
+    """Add the mixed counts (column, row) of all columns, of `keys` (column, 2), to each row."""
+    for c in range(counts.shape[0]):
+        for i in range(x.size):
+            x[i] += rng.bits(keys[c, 0], keys[c, 1], counts[c, i])
+
+
+@kernel
 def _add_codes(codes: Codes_, lut: Words, x: Words) -> None:
     for i in range(codes.size):
         x[i] += lut[codes[i]]
@@ -226,7 +234,7 @@ class _Sorted:
 
     coded: list[tuple[Codes_, Words]] = field(default_factory=list)
     runs: list[tuple[NDArray[np.int64], Words]] = field(default_factory=list)
-    plain: list[Words] = field(default_factory=list)
+    plain: list[tuple[Key, NDArray[np.int64]]] = field(default_factory=list)
 
 
 def _sort(table: Table, group: RowGroup) -> _Sorted:
@@ -239,7 +247,7 @@ def _sort(table: Table, group: RowGroup) -> _Sorted:
                 starts = np.cumsum(lengths) - lengths
                 columns.runs.append((starts, mixed(column.name, counts)))
             case Plain(counts):
-                columns.plain.append(mixed(column.name, counts))
+                columns.plain.append((column_key(column.name), counts))
             case chunk:
                 kind = type(chunk).__name__
                 raise ValueError(f"{table.name}.{column.name}: {kind} is no value column")
@@ -271,8 +279,9 @@ def lanes(
             _weigh_codes(codes_a, lut_a, codes_b, lut_b, plus, prefix, first, edges, days, out)
             return out
     x = np.zeros(rows, np.uint64)
-    for words in columns.plain:
-        x += words
+    if columns.plain:
+        keys, counts = (np.stack(each) for each in zip(*columns.plain, strict=True))
+        _add_mixed(keys, counts.astype(np.int64), x)
     for codes, lut in columns.coded:
         _add_codes(codes, lut, x)
     _weigh(x, plus, prefix, first, edges, days, out)
