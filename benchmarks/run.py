@@ -16,7 +16,17 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import against, csv, doubling, overhead, production, readers, scaling, startup
+from benchmarks import (
+    against,
+    csv,
+    doubling,
+    overhead,
+    production,
+    readers,
+    scaling,
+    startup,
+    storage,
+)
 from benchmarks.bench import Bench
 from benchmarks.record import Record, Result, render, save
 
@@ -31,6 +41,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Result]] = {
     "startup": startup.measure,
     "readers": readers.measure,
     "csv": csv.measure,
+    "storage": storage.measure,
 }
 
 
