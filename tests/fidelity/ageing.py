@@ -79,8 +79,8 @@ def arrhenius(data: DataSet) -> list[Check]:
     ]
 
 
-def classes(data: DataSet) -> list[Check]:
-    """Row 21: rates on compensated float, brought to 25 degC, and shares.
+def rates(data: DataSet) -> list[Check]:
+    """Row 21: rates on compensated float, brought to 25 degC.
 
     Medians, for jars that die slowly are watched longer.
     """
@@ -91,30 +91,34 @@ def classes(data: DataSet) -> list[Check]:
         .filter(pl.col("t_c").is_between(22, 30) & pl.col("compensated"))
         .with_columns(pl.col("soh_pct_per_year") / faster, pl.col("r_pct_per_year") / faster)
     )
-    first = [s["profile"] for key, s in data.states.items() if "-R" not in key.split("-J")[-1]]
     checks = []
-    for name, (share_pct, soh, resistance) in CLASSES.items():
+    for name, (_, soh, resistance) in CLASSES.items():
         jars = near.filter(pl.col("profile") == name)
-        basis = f"{len(jars)} jars"
-        soh_rate, r_rate = median(jars["soh_pct_per_year"]), median(jars["r_pct_per_year"])
-        source = "design"
-        checks += [
-            Check("21", f"{name}: fall of SOH", soh_rate, *soh, "%/year", source, basis),
-            Check(
-                "21", f"{name}: rise of resistance", r_rate, *resistance, "%/year", source, basis
-            ),
-            Check(
-                "21",
-                f"{name}: share",
-                100 * first.count(name) / len(first),
-                share_pct - 2,
-                share_pct + 2,
-                "%",
-                source,
-                f"{len(first)} jars in service at the start",
-            ),
-        ]
+        for what, column, band in (
+            ("fall of SOH", "soh_pct_per_year", soh),
+            ("rise of resistance", "r_pct_per_year", resistance),
+        ):
+            value, basis = median(jars[column]), f"{len(jars)} jars"
+            checks.append(Check("21", f"{name}: {what}", value, *band, "%/year", "design", basis))
     return checks
+
+
+def shares(data: DataSet) -> list[Check]:
+    """Row 21: shares of the profiles among the units in service at the start."""
+    first = [s["profile"] for key, s in data.states.items() if "-R" not in key.split("-J")[-1]]
+    return [
+        Check(
+            "21",
+            f"{name}: share",
+            100 * first.count(name) / len(first),
+            share_pct - 2,
+            share_pct + 2,
+            "%",
+            "design",
+            f"{len(first)} jars in service at the start",
+        )
+        for name, (share_pct, _, _) in CLASSES.items()
+    ]
 
 
 def resistance(data: DataSet) -> list[Check]:

@@ -44,34 +44,35 @@ def charge_ah(t_s: np.ndarray, current_a: np.ndarray) -> np.ndarray:
 
 
 def coup_de_fouet(data: DataSet) -> list[Check]:
-    """Row 7, at 0.1 to 0.35 C10: the trough after a day on float, none within 2 h."""
-    deep, early = [], []
-    for event in data.discharges:
-        rested = event.rest_s >= DAY_S
-        if not rested and event.rest_s > 2 * HOUR_S - 60:
-            continue
-        found = _dip(data, event)
-        if found is not None:
-            (deep if rested else early).append(found)
-    depth_mv, place_pct = (np.array([d[i] for d in deep]) for i in range(2))
-    later_mv = np.array([d[0] for d in early])
-    basis = f"{len(deep)} discharges"
+    """Row 7, at 0.1 to 0.35 C10: the trough after a day on float."""
+    rested = (_dip(data, event) for event in data.discharges if event.rest_s >= DAY_S)
+    found = [dip for dip in rested if dip is not None]
+    depth_mv, place_pct = (np.array([d[i] for d in found]) for i in range(2))
+    basis = f"{len(found)} discharges"
     source = "Rys et al. 2021"
     return [
         Check("7", "coup de fouet: depth", median(depth_mv), 8, 50, "mV/cell", source, basis),
         Check(
             "7", "coup de fouet: its place", median(place_pct), 0.2, 2, "% of C10", source, basis
         ),
+    ]
+
+
+def no_coup_de_fouet(data: DataSet) -> list[Check]:
+    """Row 7: none within two hours of the last discharge."""
+    early = [e for e in data.discharges if e.rest_s <= 2 * HOUR_S - 60]
+    found = [dip for event in early if (dip := _dip(data, event)) is not None]
+    return [
         Check(
             "7",
             "rise after the first minutes of a discharge within 2 h of the last",
-            quantile(later_mv, 0.9),
+            quantile(np.array([d[0] for d in found]), 0.9),
             0,
             4,
             "mV/cell",
-            source,
-            f"{len(early)} discharges",
-        ),
+            "Rys et al. 2021",
+            f"{len(found)} discharges",
+        )
     ]
 
 
