@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from fleetgen.config import output_at
 from fleetgen.errors import ConfigError
+from fleetgen.export import open_at
 from fleetgen.io import manifest
-from fleetgen.io.store import Leftover, Store, open_store
+from fleetgen.io.store import Leftover, Store
 from fleetgen.pipeline import recorded
 from fleetgen.plan import make_plan
 from fleetgen.reduce import closing_names
@@ -33,6 +33,7 @@ _SCRATCH = re.compile(
     rf"({MEMBERS}/\w+/{_ID}-{_SPAN}\.csv\.gz|{CHECKPOINTS}/{_ID}\.arrow|_probe-[0-9a-f]{{16}})",
     re.ASCII,
 )
+_EXPORTS = re.compile(rf"({'|'.join(table.name for table in TELEMETRY)})\.csv(\.gz)?", re.ASCII)
 _EXTENTS = re.compile(r"_fleetgen/extents/\d{4}\.json", re.ASCII)
 _SHOWN = 20
 
@@ -94,8 +95,7 @@ def clean(
     """
     if not 0 <= older_than_hours < float("inf"):
         raise ConfigError(f"--older-than = {older_than_hours}: must be a number of hours from 0 on")
-    place = output_at(url, storage_options)
-    store = open_store(place.directory, place.to_options())
+    store = open_at(url, storage_options)
     manifest.read_run(store)
     if everything:
         leftovers = store.leftovers(0.0)
@@ -121,13 +121,14 @@ def _all(store: Store) -> tuple[list[str], list[str]]:
 
 
 def _is_ours(key: str) -> bool:
-    patterns = (_PARTS, _RECEIPTS, _SCRATCH, _EXTENTS)
+    patterns = (_PARTS, _RECEIPTS, _SCRATCH, _EXTENTS, _EXPORTS)
     return key in closing_names() or any(pattern.fullmatch(key) for pattern in patterns)
 
 
 def _orphans(store: Store, storage_options: Sequence[str]) -> list[str]:
     """Parts, receipts and scratch of our grammar that a finished data set does not have."""
-    if not (store.exists(manifest.SUCCESS) and store.exists(manifest.MANIFEST)):
+    there = store.keys()  # first of all: what another run adds from now on is not looked at
+    if not manifest.is_marked(store):
         return []
     _, config, extents = recorded(store, storage_options=storage_options)
     parts = make_plan(config, store.url, extents).parts
@@ -135,7 +136,7 @@ def _orphans(store: Store, storage_options: Sequence[str]) -> list[str]:
         return []
     own = {part_path(job, table.name) for job in parts for table in part_tables(job)}
     own |= {manifest.receipt_key(job.key) for job in parts}
-    return [key for key in _matching(store.keys(), _PARTS, _RECEIPTS, _SCRATCH) if key not in own]
+    return [key for key in _matching(there, _PARTS, _RECEIPTS, _SCRATCH) if key not in own]
 
 
 def _matching(keys: Iterable[str], *patterns: re.Pattern[str]) -> list[str]:

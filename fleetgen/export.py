@@ -29,6 +29,9 @@ COMPARED_BYTES = 4096
 """Text at the beginning of a file by which it is known as an earlier export."""
 
 
+_LOOK_S = 8.0
+
+
 @dataclass(frozen=True)
 class Exported:
     """A file that was written."""
@@ -70,15 +73,15 @@ def export(
     series = {table.name: table for table in TELEMETRY}
     if unknown := [name for name in names if name not in series]:
         raise ConfigError(f"--table {unknown[0]}: no such table; there are {', '.join(series)}")
-    source = _store(url, storage_options)
-    if not (source.exists(manifest.SUCCESS) and source.exists(manifest.MANIFEST)):
+    source = open_at(url, storage_options)
+    if not manifest.is_marked(source):
         raise StorageError(
             f"{source.url!r} holds no finished data set; make it, or finish it with the command "
             "that began it"
         )
     utc_offset_s = _utc_offset_s(source)
     files = manifest.read_manifest(source).files
-    target = _store(output_dir, storage_options) if output_dir else source
+    target = open_at(output_dir, storage_options) if output_dir else source
     made = []
     for name in dict.fromkeys(names or SINGLE_FILES):
         parts = [entry for entry in files if entry.path.startswith(f"{name}/")]
@@ -89,9 +92,21 @@ def export(
         yield Exported(key, rows, target.put_stream(key, pieces()))
 
 
-def _store(url: str, storage_options: Sequence[str]) -> Store:
+def open_at(url: str, storage_options: Sequence[str] = ()) -> Store:
+    """Open what lies at a URL; options, texts `name=value`, are for `s3://` alone.
+
+    Raises
+    ------
+    ConfigError
+        The URL or an option is none.
+    StorageError
+        A store elsewhere gives no answer within seconds.
+    """
     place = output_at(url, storage_options if url.startswith("s3:") else ())
-    return open_store(place.directory, place.to_options())
+    store = open_store(place.directory, place.to_options())
+    if store.remote:  # a look fails soon, while reading would be patient
+        store.within(_LOOK_S).exists(manifest.RUN)
+    return store
 
 
 def single_file(
@@ -142,9 +157,14 @@ def _in_order(
 def _checked(store: Store, part: FileEntry) -> Iterator[bytes]:
     """Yield a part's bytes; at the end StorageError unless they are those that were written."""
     sha = hashlib.sha256()
-    for piece in store.get_stream(part.path):
-        sha.update(piece)
-        yield piece
+    try:
+        for piece in store.get_stream(part.path):
+            sha.update(piece)
+            yield piece
+    except StorageError:
+        if store.exists(part.path):
+            raise
+        raise _damaged(store, part, "it is missing") from None
     if sha.hexdigest() != part.sha256:
         raise _damaged(store, part, "it is not the file that was written")
 

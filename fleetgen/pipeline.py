@@ -100,7 +100,7 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     if there.known:
         stage: Stage = "extended" if grown and len(plan.extents) > 1 else "joined"
         notify(replace(now, stage=stage, jobs=len(plan.parts), jobs_done=len(there.done)))
-    if there.marked and not whole:
+    if not whole:
         manifest.reopen(store)
     if todo:
         now = _run_parts(plan, todo, settings, now, notify)
@@ -116,10 +116,9 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
 
 @dataclass(frozen=True)
 class _There:
-    """What lies at an output: a plan, the mark of completeness, which holds, and whole parts."""
+    """What lies at an output: a plan, whether it is complete, and parts with a receipt."""
 
     known: bool = False
-    marked: bool = False
     closed: bool = False
     done: frozenset[str] = frozenset()
     extents: tuple[int, ...] = ()
@@ -133,10 +132,9 @@ def _look(config: RunConfig, store: Store) -> _There:
         return _There()
     manifest.check_identity(store, config.identity(), config.digest())
     # In this order, so that no more is seen as done than is, should another run be at work.
-    marked = store.exists(manifest.SUCCESS)
-    closed = marked and manifest.is_closed(store, config.digest(), config.run.duration_s)
+    closed = manifest.is_closed(store, config.digest(), config.run.duration_s)
     done = frozenset(manifest.receipts_done(store))
-    return _There(True, marked, closed, done, manifest.next_extents(store, config.run.duration_s))
+    return _There(True, closed, done, manifest.next_extents(store, config.run.duration_s))
 
 
 def _close(
@@ -218,6 +216,8 @@ def repeated(
     options = flags.get("storage_option") if place.startswith("s3:") else None
     source = output_at(place, options if isinstance(options, list) else ())
     plan = manifest.read_plan(source.directory, source.to_options())
+    if not str(flags.get("output_dir") or "").startswith("s3:"):  # they were for the source
+        flags = {**flags, "storage_option": None}
     if not same_version(plan.record.identity):
         raise ConfigError(f"--from {plan.name}: {other_version(plan.record)}; use that fleetgen")
     return _restored(plan.record, plan.duration_s, plan.name, flags, overrides)

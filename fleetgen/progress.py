@@ -75,7 +75,7 @@ def found(now: Progress) -> str:
         head = f"extends a data set of this plan from {days:g} day{'s' if days != 1 else ''}"
     else:
         head = "joins a data set of this plan"
-    return f"{head}: {now.jobs_done:,} of {now.jobs:,} parts are whole"
+    return f"{head}: {now.jobs_done:,} of {now.jobs:,} parts have a receipt"
 
 
 def _bytes(count: float) -> str:

@@ -32,8 +32,8 @@ from fleetgen.schema import (
     TABLES,
     TELEMETRY,
 )
-from fleetgen.spec import FileEntry, Receipt
-from fleetgen.task import CHECKPOINTS, MEMBERS, member_key
+from fleetgen.spec import FileEntry, PartJob, Receipt, StringJob
+from fleetgen.task import CHECKPOINTS, MEMBERS, member_key, part_path, part_tables
 
 
 def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
@@ -91,7 +91,29 @@ def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
     for job in plan.parts:
         receipt = manifest.read_receipt(store, job.key, plan.run.plan_digest)
         at_end = job.block.end_day == plan.run.grid.end_day
+        _check(store, job, receipt, at_end)
         yield receipt if at_end else replace(receipt, states={})
+
+
+def _check(store: Store, job: PartJob, receipt: Receipt, at_end: bool) -> None:
+    """Want a receipt to tell of its own part: nobody vouches for what lies in a store."""
+    paths = {part_path(job, table.name): table.name for table in part_tables(job)}
+    states = set(job.jar_ids) if at_end and isinstance(job, StringJob) else set()
+    reason = ""
+    if any(paths.get(entry.path) != entry.table for entry in receipt.files):
+        reason = "it names a file of another part"
+    elif at_end and states != receipt.states.keys():
+        reason = "its states are not those of its batteries"
+    elif any(not sketch.keys() >= _SKETCH for sketch in receipt.statistics.values()):
+        reason = "its statistics are not whole"
+    if reason:
+        raise StorageError(
+            f"{store.url}/{manifest.receipt_key(job.key)} cannot be used: {reason}. Delete this "
+            "file, then run the same command again: its part alone is made anew."
+        )
+
+
+_SKETCH = {"rows", "total", "low", "high"}
 
 
 def _chain(parts: Iterable[FileEntry], closing: Iterable[FileEntry]) -> Iterator[FileEntry]:
@@ -165,10 +187,14 @@ def _member(plan: Plan, store: Store, job: str, entry: FileEntry) -> bytes:
 def _single_files(plan: Plan, store: Store, rows: Mapping[str, int]) -> Iterator[FileEntry]:
     """Telemetry as single files as the usage guide has it, where the tables are small enough.
 
-    What a shorter run left is removed where they no longer are.
+    Those of a shorter run, and what was exported from it, are removed.
     """
     small = single_files(rows)
-    store.delete(f"{name}.{form}" for name, form in SINGLE_FILES.items() if name not in small)
+    if len(plan.extents) > 1:
+        made = {f"{name}.{form}" for name, form in small.items()}
+        exports = {f"{table.name}.{form}" for table in TELEMETRY for form in ("csv", "csv.gz")}
+        kept = {f"{FEATURE_STORE.name}.csv.gz", *made}
+        store.delete(sorted(exports - kept))
     for name, form in small.items():
         table = TABLES[name]
         parts = (e for receipt in _receipts(plan, store) for e in receipt.files if e.table == name)

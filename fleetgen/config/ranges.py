@@ -6,10 +6,10 @@ only stretched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from fleetgen.config.faults import Faults, Keys
-from fleetgen.config.fleet import strings_of
+from fleetgen.config.fleet import sensor_id, strings_of
 from fleetgen.config.sections import (
     ClimateTable,
     FleetSection,
@@ -119,15 +119,24 @@ def _check_system(faults: Faults, fleet: FleetSection, keys: Keys, system: Syste
             faults.add((*keys, "strings", string), name, rule)
 
 
-def cautions(fleet: FleetSection, inject: Iterable[InjectTable]) -> Iterator[str]:
-    """Say where the laws of a checked configuration are stretched: where, what, and by how much."""
+def cautions(
+    fleet: FleetSection, inject: Iterable[InjectTable], strings: Collection[str]
+) -> Iterator[str]:
+    """Say where the laws of a checked configuration are stretched: where, what, and by how much.
+
+    `strings` are those that are written: what is injected elsewhere may not show.
+    """
     for name, climate in fleet.climates.items():
         yield from _climate_cautions(f"fleet.climates.{name}", climate)
     for name, location in fleet.locations.items():
         yield from _location_cautions(fleet, f"fleet.locations.{name}", location)
     homes = {string_id: fleet.locations[place] for place, string_id, _ in strings_of(fleet)}
+    places = {place for place, string_id, _ in strings_of(fleet) if string_id in strings}
+    shown = {*strings, *places, *map(sensor_id, places)}
     for number, each in enumerate(inject):
         where = f"inject.{number}"
+        if (each.target.rpartition("-J")[0] or each.target) not in shown:
+            yield f"{where}: {each.target} is not among what is written, and may not show"
         if each.kind == "outage" and each.duration_s > LONGEST_OUTAGE_S:
             yield (
                 f"{where}: an outage of {each.duration_s / SECONDS_PER_DAY:g} days is longer than "

@@ -79,7 +79,7 @@ class RunConfig(Table):
 
     def cautions(self) -> tuple[str, ...]:
         """Say where a law of the model is stretched; a line for each place."""
-        return tuple(cautions(self.fleet, self.inject))
+        return tuple(cautions(self.fleet, self.inject, selected_jars(self.select, self.fleet)))
 
     def selected(self, fleet: spec.Fleet) -> dict[str, tuple[str, ...]]:
         """List the jars to be written by string, in configuration order."""

@@ -42,7 +42,7 @@ class LocalStore(Store):
         path = self._path(key)
         with told("write", path), self._staged(path, chunks, size) as (staged, written):
             _named(os.replace, staged, path)
-            _sync_directory(os.path.dirname(path))
+            _sync_named(path)
         return written
 
     def put_if_absent(self, key: str, data: Data) -> bool:
@@ -60,7 +60,7 @@ class LocalStore(Store):
                     _write_new(path, (data,))
                 except FileExistsError:
                     return False
-            _sync_directory(os.path.dirname(path))
+            _sync_named(path)
         return True
 
     def get_stream(self, key: str) -> Iterator[bytes]:
@@ -177,7 +177,6 @@ class LocalStore(Store):
         self._refuse_link_out(os.path.dirname(path))
         staged = os.path.join(self.url, f".tmp-{secrets.token_hex(8)}")
         try:
-            _make_directory(os.path.dirname(path))
             written = _write_new(staged, chunks)
             check_size(path, written, size)
             yield staged, written
@@ -235,6 +234,12 @@ def _named(how: Callable[[str, str], None], staged: str, path: str) -> None:
             _make_directory(os.path.dirname(path))
             return how(staged, path)
     return how(staged, path)
+
+
+def _sync_named(path: str) -> None:
+    """Make a new name durable, unless another process has removed it with its directory."""
+    with suppress(FileNotFoundError):
+        _sync_directory(os.path.dirname(path))
 
 
 def _create(path: str) -> int:

@@ -332,9 +332,14 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield rest
 
 
+def is_marked(store: Store) -> bool:
+    """Whether the data set is complete, at whatever duration."""
+    return store.exists(SUCCESS) and store.exists(MANIFEST)
+
+
 def is_closed(store: Store, plan: str, duration_s: int) -> bool:
     """Whether the data set is complete, at this duration."""
-    if not (store.exists(SUCCESS) and store.exists(MANIFEST)):
+    if not is_marked(store):
         return False
     header = read_header(store)
     if header.get("plan_digest") != plan:

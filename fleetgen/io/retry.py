@@ -82,6 +82,7 @@ class Gate:
         with self._changed:
             self._pauses = 0
             self._limit = min(self._most, self._limit + 1 / self._limit)
+            self._changed.notify_all()
 
     def was_busy(self) -> None:
         """Note that the store asked for less; faults during a pause are the same news."""

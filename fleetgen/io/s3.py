@@ -119,7 +119,9 @@ class S3Store(Store):
 
     def names(self, prefix: str = "") -> list[str]:
         """Names of all objects below `prefix`."""
-        top = f"{self._root}{checked(prefix)}/" if prefix else self._root
+        return self._listed(f"{self._root}{checked(prefix)}/" if prefix else self._root)
+
+    def _listed(self, top: str) -> list[str]:
         pages = self._pages("list_objects_v2", ("ContinuationToken",), Prefix=top)
         return sorted(
             each["Key"][len(self._root) :] for page in pages for each in page.get("Contents", [])
@@ -171,10 +173,9 @@ class S3Store(Store):
         self.within(_PROBE_S)._probe()
 
     def _probe(self) -> None:
-        directory = f"_probe-{secrets.token_hex(8)}"
-        key, first, second = f"{directory}/a", b"first", b"second"
+        key, first, second = f"_probe-{secrets.token_hex(8)}", b"first", b"second"
         try:
-            there = self.keys(directory)  # asked first, for whether there is a bucket
+            self._listed(self._root + key)  # asked first, for whether there is a bucket
             try:
                 taken = self.put_if_absent(key, first)
                 again = self.put_if_absent(key, second)
@@ -184,7 +185,7 @@ class S3Store(Store):
                         "runs apart. Choose another one"
                     )
                 self.put(key, second)
-                if [*there, key] != self.keys(directory) or self.get(key) != second:
+                if self._listed(self._root + key) != [key] or self.get(key) != second:
                     raise StorageError(
                         "other bytes come back than were written. Choose another store"
                     )
@@ -226,10 +227,10 @@ class S3Store(Store):
             except OSError as error:
                 if code_of(error) not in ("PreconditionFailed", "412"):
                     raise
-                if _look(files, where)["Metadata"].get(_MARK) != mark:
+                if _stored(files, where)["Metadata"].get(_MARK) != mark:
                     raise FileExistsError from error
                 return
-            seen = _look(files, where)
+            seen = _stored(files, where)
             if (seen["ContentLength"], seen["ETag"]) != (len(body), answer.get("ETag")):
                 raise Unfinished
 
@@ -335,7 +336,7 @@ class _Upload:
         """Give up what was sent; if that fails, too, it is left to `leftovers`."""
         if self._id:
             with suppress(StorageError):
-                self._store._abort(self._key, self._id)
+                self._store.within(_PROBE_S)._abort(self._key, self._id)
 
     def _send(self) -> None:
         name = self._store._key(self._key)
@@ -404,6 +405,14 @@ def _files(process: int, options: Options) -> Any:
 @lru_cache(maxsize=8)
 def _gate(process: int, options: Options) -> Gate:
     return Gate(int(option(options, "max_concurrency")))
+
+
+def _stored(files: Any, where: Mapping[str, Any]) -> dict[str, Any]:
+    """Head of an object that was just put; another run may have removed it."""
+    try:
+        return _look(files, where)
+    except FileNotFoundError:
+        raise Unfinished from None
 
 
 def _look(files: Any, where: Mapping[str, Any]) -> dict[str, Any]:

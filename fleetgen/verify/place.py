@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fleetgen import pipeline
-from fleetgen.config import RunConfig, output_at, same_version
+from fleetgen.config import RunConfig, same_version
 from fleetgen.errors import ConfigError, StorageError
 from fleetgen.execute import available_cores
+from fleetgen.export import open_at
 from fleetgen.io import manifest
-from fleetgen.io.store import Store, open_store
+from fleetgen.io.store import Store
 from fleetgen.plan import Plan, make_plan
 
 _AMOUNT = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(%?)", re.ASCII)
@@ -35,8 +36,7 @@ class Place:
 
 def open_place(url: str, workers: int | None, storage_options: Sequence[str] = ()) -> Place:
     """Read the plan of the data set at a URL; StorageError where there is none."""
-    place = output_at(url, storage_options)
-    store = open_store(place.directory, place.to_options())
+    store = open_at(url, storage_options)
     record, config, extents = pipeline.recorded(store, workers, storage_options)
     plan = make_plan(config, store.url, extents)
     return Place(store, record, config, plan, workers or available_cores())

@@ -12,7 +12,7 @@ import pytest
 
 from fleetgen import plan
 from fleetgen.cli import main
-from fleetgen.export import single_file
+from fleetgen.export import export, single_file
 from fleetgen.io import manifest
 from fleetgen.io.dataset import read_csv
 from fleetgen.io.store import open_store
@@ -212,14 +212,17 @@ def test_a_large_run_has_none(
 def test_what_a_shorter_run_left_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"run.duration_days": 1, "select.limit_batteries": 1}
+    """With what was exported from it, when a longer run has no single files."""
+    changes = {"run.duration_days": 1, "select.limit_batteries": 1, "inject": None}
     made = generated(tmp_path, changes)
     assert (tmp_path / FILES[0]).exists()
-    for name in ("_SUCCESS", "_fleetgen/manifest.json"):
-        (tmp_path / name).unlink()
+    list(export(str(tmp_path), "csv", ["telemetry_env"]))
     monkeypatch.setattr(plan, "SINGLE_FILE_ROWS", 0)
     generated(tmp_path, changes)
-    assert not any((made.path / name).exists() for name in FILES)
+    assert (tmp_path / "telemetry_env.csv").exists()
+    generated(tmp_path, {**changes, "run.duration_days": 2})
+    assert not any((made.path / name).exists() for name in (*FILES, "telemetry_env.csv"))
+    assert (made.path / "feature_store.csv.gz").exists()
 
 
 # --- export ---------------------------------------------------------------------------------------
