@@ -177,6 +177,8 @@ class LocalStore(Store):
         self._refuse_link_out(os.path.dirname(path))
         staged = os.path.join(self.url, f".tmp-{secrets.token_hex(8)}")
         try:
+            with suppress(FileNotFoundError):  # if it vanishes, it is made again for the name
+                _make_directory(os.path.dirname(path))
             written = _write_new(staged, chunks)
             check_size(path, written, size)
             yield staged, written

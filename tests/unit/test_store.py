@@ -561,4 +561,4 @@ def test_temporary_files_of_a_crash_are_found_and_nothing_else(tmp_path: Path) -
         with pytest.raises(StorageError, match=r"will not (delete|touch)"):
             store.remove_leftovers([Leftover(name, 0, 0)])
     assert (tmp_path / "precious/.tmp-0123456789abcdef").exists()
-    assert store.keys() == ["a/whole"]
+    assert store.keys() == ["a/whole", "link"]
