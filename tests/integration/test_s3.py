@@ -20,7 +20,15 @@ from fleetgen.cli import main
 from fleetgen.io import manifest
 from fleetgen.io.store import open_store
 from tests.fault_proxy import Fail, FaultProxy, at_rate
-from tests.properties.plan import HERE, DataSet, environment, generated, run_python
+from tests.properties.plan import (
+    HERE,
+    DataSet,
+    Digests,
+    differing,
+    environment,
+    generated,
+    run_python,
+)
 from tests.servers import ObjectServer, access_key, secret_key
 
 pytestmark = pytest.mark.filterwarnings(
@@ -187,6 +195,45 @@ def test_the_same_command_joins_and_another_plan_is_refused(
     assert code == 3
     assert "holds a data set of another plan" in err
     assert "scenario.hazard_scale: 1.0 -> 2.0" in err
+
+
+def test_all_verbs_work_on_an_object_store(
+    object_store: ObjectServer, s3_url: str, tmp_path: Path
+) -> None:
+    """Made, longer, damaged, found, repaired, exported, made again elsewhere, removed."""
+    option = f"--storage-option=endpoint_url={object_store.endpoint}"
+    url = f"{s3_url}/set"
+    store = open_store(url, (("endpoint_url", object_store.endpoint),))
+
+    def run(verb: str, *more: str) -> int:
+        return main([verb, *more, option])
+
+    make = ("generate", *ARGUMENTS[:-2], "--limit-batteries=1", "--progress=none")
+    assert run(*make, "--duration-days=1", f"--output-dir={url}") == 0
+    assert run(*make, "--duration-days=2", f"--output-dir={url}") == 0
+    before = store.get(manifest.MANIFEST)
+    part = next(key for key in store.keys("telemetry_jar_raw") if "/part-" in key)
+    whole = store.get(part)
+    store.put(part, whole[:-100])
+    assert run("verify", url, "--progress=none") == 1
+    assert run("verify", url, "--progress=none", "--values=all", "--repair") == 0
+    assert (store.get(part), store.get(manifest.MANIFEST)) == (whole, before)
+    single = ("--single-file=csv", "--table=telemetry_env", f"--output-dir={tmp_path / 'single'}")
+    assert run("export", url, *single) == 0
+    assert len((tmp_path / "single" / "telemetry_env.csv").read_text().splitlines()) == 1 + 2 * 288
+    again = tmp_path / "again"
+    assert run("generate", f"--from={url}", f"--output-dir={again}", "--progress=none") == 0
+    assert differing(DataSet(again).digests, digests_of(json.loads(before))) == []
+    assert run("clean", url, "--all") == 0
+    assert store.names() == []
+
+
+def digests_of(document: dict[str, Any]) -> Digests:
+    return {
+        (entry["table"], entry["group"], day): value
+        for entry in document["files"]
+        for day, value in entry["digests"].items()
+    }
 
 
 # --- secrets --------------------------------------------------------------------------------------
