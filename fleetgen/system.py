@@ -328,7 +328,9 @@ def _days(model: SystemModel, s: int, end_day: int) -> ageing.Days:
     seed, scenario = model.seed, model.scenario
     count = end_day - first
     ages = room_ages(seed, location, first, end_day, offset, scenario)
-    t = _timeline(seed, location, model.system, first, end_day, offset, scenario)
+    # Beyond the end, as the run's own: a later event may prolong one that began before it.
+    last = end_day + _MARGIN_DAYS
+    t = _timeline(seed, location, model.system, first, last, offset, scenario)
     charger, cycling, hours, equalized = (np.zeros(count) for _ in range(4))
 
     def day_of(instant_s: int) -> int:

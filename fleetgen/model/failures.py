@@ -1,8 +1,8 @@
 """Failure modes: hidden onset, individual precursors, terminal event.
 
-A mode begins once in a unit's life, drawn by calendar year; from its onset to its end runs the
-progress p from 0 to 1, and each mode shows it in its own way (`params.FAILURE_LAWS`). A thermal
-runaway begins as the drying out of a whole string; whether it runs away follows from the heat
+A mode begins once in a unit's life, drawn by years from the start of the run; from its onset to its
+end runs the progress p from 0 to 1, and each mode shows it in its own way (`params.FAILURE_LAWS`).
+A thermal runaway begins as the drying out of a whole string; whether it runs away follows from the heat
 balance (see `runaway`), not from a draw.
 """
 
