@@ -2,8 +2,8 @@
 
 A mode begins once in a unit's life, drawn by years from the start of the run; from its onset to its
 end runs the progress p from 0 to 1, and each mode shows it in its own way (`params.FAILURE_LAWS`).
-A thermal runaway begins as the drying out of a whole string; whether it runs away follows from the heat
-balance (see `runaway`), not from a draw.
+A thermal runaway begins as the drying out of a whole string; whether it runs away follows from the
+heat balance (`system._trips`), not from a draw.
 """
 
 from __future__ import annotations
