@@ -96,9 +96,9 @@ def dry(job: Job) -> Done:
     if isinstance(job, SlowPathJob):
         return Done(job.key, 0, 0)
     days = {f"2025-01-{job.block.first_day % 28 + 1:02d}": "0" * 32}
-    names = ("telemetry_string_raw", "telemetry_string_calc", "telemetry_jar_raw", "feature_store")
+    names = [table.name for table in fleetgen.task.part_tables(job)]
     entries = [
-        FileEntry(name, f"{name}/{job.key}.parquet", 1, 1, "0" * 64, job.key, days)
+        FileEntry(name, fleetgen.task.part_path(job, name), 1, 1, "0" * 64, job.key, days)
         for name in names
     ]
     store.put(fleetgen.task.member_key(job.key), csv.csv_gz_member(FEATURE_STORE, [], 0))
