@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -35,6 +36,7 @@ _CONNECT_S = 10
 _NO_WORKERS_S = 60
 _POLL_S = 2
 _SETTLE_S = 0.2
+_AGAIN_S = 0.01
 _THEN_AGAIN = "then run the same command again: finished parts are kept"
 _COMPARED_PACKAGES = ("numpy", "numba", "pyarrow", "fleetgen")
 
@@ -162,12 +164,19 @@ def available_cores() -> int:
 
 
 class _Signals:
-    """Raises `Interrupted` in the main thread at the first signal; further ones are ignored."""
+    """Raises `Interrupted` in the main thread at the first signal; further ones are ignored.
+
+    A handler runs wherever the main thread is at that moment. What it raises in a finalizer or in a
+    callback of the garbage collector goes no further than Python's hook for what cannot be raised;
+    there it is caught, and raised again a moment later.
+    """
 
     def __init__(self) -> None:
         self._caught: int | None = None
         self._held = False
+        self._lost = False
         self._before: dict[int, Any] = {}
+        self._unraisable_before = sys.unraisablehook
 
     def __enter__(self) -> _Signals:
         if threading.current_thread() is threading.main_thread():
@@ -175,6 +184,7 @@ class _Signals:
                 # Whoever ignores a signal (a shell's background job) goes on to ignore it.
                 if signal.getsignal(signum) not in (signal.SIG_IGN, None):
                     self._before[signum] = signal.signal(signum, self._handle)
+            self._unraisable_before, sys.unraisablehook = sys.unraisablehook, self._unraisable
         return self
 
     def hold(self) -> None:
@@ -190,14 +200,25 @@ class _Signals:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
+        if sys.unraisablehook == self._unraisable:
+            sys.unraisablehook = self._unraisable_before
         if kind is None and self._caught is not None:
             raise Interrupted(self._caught)
 
     def _handle(self, signum: int, _: FrameType | None) -> None:
-        if self._caught is None:
-            self._caught = signum
+        if self._caught is None or self._lost:
+            self._caught, self._lost = self._caught or signum, False
             if not self._held:
-                raise Interrupted(signum)
+                raise Interrupted(self._caught)
+
+    def _unraisable(self, what: Any) -> None:
+        if not isinstance(what.exc_value, Interrupted):
+            self._unraisable_before(what)
+            return
+        self._lost = True
+        again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), what.exc_value.signum))
+        again.daemon = True
+        again.start()
 
 
 # --- in this process ------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from fleetgen.io.dataset import read_csv
 from fleetgen.io.store import open_store
 from fleetgen.schema import TABLES
 from tests.conftest import Make
+from tests.memory import peak_bytes
 from tests.properties.plan import SAMPLED, DataSet, differing, generated
 
 TELEMETRY = (*SAMPLED, "feature_store")
@@ -345,12 +345,11 @@ def test_memory_does_not_grow_with_the_number_of_parts(made: DataSet, form: str)
     part = next(entry for entry in files if entry.path.startswith(f"{table.name}/"))
 
     def peak(parts: int) -> int:
-        tracemalloc.start()
-        size = sum(map(len, single_file(table, store, [part] * parts, 25_200, form)))
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert size > parts * 4000
-        return most
+        def read() -> None:
+            size = sum(map(len, single_file(table, store, [part] * parts, 25_200, form)))
+            assert size > parts * 4000
+
+        return peak_bytes(read)
 
     peak(2)
     assert peak(60) < 2 * peak(4)

@@ -408,6 +408,24 @@ def test_a_signal_while_closing_waits_for_the_end(monkeypatch: pytest.MonkeyPatc
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
+def test_a_signal_in_a_finalizer_is_raised_after_it(capfd: pytest.CaptureFixture[str]) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    hook = sys.unraisablehook
+    with (  # noqa: PT012
+        pytest.raises(Interrupted) as caught,
+        open_engine(ExecutionSettings(executor="serial"), RUN_ID),
+    ):
+        assert Finalized()
+        threading.Event().wait(10)
+        raise AssertionError("the signal was lost")
+    assert caught.value.signum == signal.SIGTERM
+    assert sys.unraisablehook is hook
+    assert capfd.readouterr().err == ""
+
+
 def test_ignored_signals_stay_ignored_and_other_threads_set_none() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

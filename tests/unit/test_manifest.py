@@ -2,7 +2,6 @@
 
 import json
 import threading
-import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from fleetgen.errors import StorageError
 from fleetgen.io import manifest
 from fleetgen.io.store import Store, open_store
 from fleetgen.spec import FileEntry, Receipt
+from tests.memory import peak_bytes
 
 IDENTITY = {
     "seed": 42,
@@ -302,10 +302,7 @@ def test_a_header_is_read_without_the_files(store: Store, count: int) -> None:
 def test_a_header_is_read_in_little_memory(store: Store) -> None:
     digests = {f"2025-01-{day:02d}": "ab" * 16 for day in range(1, 32)}
     manifest.write_manifest(store, {"rows": 1}, (replace(ENTRY, digests=digests),) * 10_000)
-    tracemalloc.start()
-    assert manifest.read_header(store) == {"rows": 1}
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    most = peak_bytes(lambda: manifest.read_header(store))
     assert len(store.get(manifest.MANIFEST)) > 10_000_000
     assert most < 6_000_000
 
@@ -352,10 +349,8 @@ def test_an_interrupted_manifest_is_absent(store: Store) -> None:
 def test_a_manifest_is_never_all_in_memory(store: Store) -> None:
     digests = {f"2025-01-{day:02d}": "ab" * 16 for day in range(1, 32)}
     names = (f"t/part-{number}.parquet" for number in range(4000))
-    tracemalloc.start()
-    manifest.write_manifest(store, {}, (replace(ENTRY, path=n, digests=digests) for n in names))
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    files = (replace(ENTRY, path=name, digests=digests) for name in names)
+    most = peak_bytes(lambda: manifest.write_manifest(store, {}, files))
     assert len(store.get(manifest.MANIFEST)) > 6_000_000
     assert most < 3_000_000
 
