@@ -4,7 +4,8 @@ For each row, the mixed counts of its value columns are added up to x; the diges
 
     D = sum over rows of A(id) * B(ts) * x        (mod 2**64)
 
-with odd multipliers A from the SHA-256 of the id and B from the mixed instant. It depends on keys
+with odd multipliers A from the SHA-256 of the id and B from the mixed instant (of records, whose
+keys are others, one of each column of the key). It depends on keys
 and values alone: not on files, row order, encodings, versions, or who made the rows. Digests of
 disjoint rows add.
 """
@@ -22,7 +23,7 @@ from fleetgen import rng
 from fleetgen.jit import kernel
 from fleetgen.rng import Key
 from fleetgen.schema import Column, Table
-from fleetgen.spec import NULL, Codes, Plain, RowGroup, Runs
+from fleetgen.spec import NULL, Chunk, Codes, Constant, Instants, Plain, RowGroup, Runs
 
 Words = NDArray[np.uint64]
 Codes_ = NDArray[np.uint8] | NDArray[np.uint16]
@@ -286,6 +287,58 @@ def lanes(
         _add_codes(codes, lut, x)
     _weigh(x, plus, prefix, first, edges, days, out)
     return out
+
+
+def record_lanes(table: Table, group: RowGroup, edges_ms: NDArray[np.int64]) -> Words:
+    """Lanes of a row group of records by day, uint64 (day, 2), all their keys in them.
+
+    Day d holds the rows of which the first key, an instant, lies in [edges_ms[d], edges_ms[d + 1]).
+    """
+    instants = instants_ms(group[table.key[0]])
+    weights = np.ones((2, len(instants)), np.uint64)
+    words = np.full(len(instants), _ONE)
+    for column in table.columns:
+        chunk = group[column.name]
+        if column.name in table.key:
+            weights *= _key_words(column, chunk)
+        else:
+            words += _value_words(column, chunk)
+    days = np.searchsorted(edges_ms, instants, side="right") - 1
+    out = np.zeros((len(edges_ms) - 1, 2), np.uint64)
+    for lane in range(2):
+        np.add.at(out[:, lane], days, weights[lane] * words)
+    return out
+
+
+def instants_ms(chunk: Chunk) -> NDArray[np.int64]:
+    """Instants of a column [ms since 1970-01-01T00Z]; ValueError if it holds none."""
+    match chunk:
+        case Plain(counts):
+            return counts
+        case Instants(first_ms, step_ms, rows):
+            return first_ms + step_ms * np.arange(rows)
+    raise ValueError(f"{type(chunk).__name__} is no column of instants")
+
+
+def _key_words(column: Column, chunk: Chunk) -> Words:
+    """Odd multipliers of a key column, one per lane, uint64 (2, row)."""
+    match chunk:
+        case Constant(text, rows):
+            return np.repeat(identity(text)[:, np.newaxis], rows, axis=1)
+        case Codes(codes, levels) if isinstance(levels, tuple):
+            return np.stack([identity(str(text)) for text in levels], axis=1)[:, codes]
+    counts = instants_ms(chunk)
+    return np.stack([mixed(f"{column.name} {lane}", counts) | _ONE for lane in range(2)])
+
+
+def _value_words(column: Column, chunk: Chunk) -> Words:
+    match chunk:
+        case Constant(text, rows):
+            return np.repeat(_levels(column, (text,)), rows)
+        case Codes(codes, levels):
+            words: Words = _levels(column, levels)[codes]
+            return words
+    return mixed(column.name, instants_ms(chunk))
 
 
 def hexadecimal(lanes_sum: Words) -> str:

@@ -21,7 +21,7 @@ from fleetgen.execute import available_cores
 from fleetgen.io import csv, manifest
 from fleetgen.io.dataset import iter_groups
 from fleetgen.io.store import Store, open_store
-from fleetgen.schema import SINGLE_FILES, TELEMETRY, SingleForm, Table
+from fleetgen.schema import PARTED, SINGLE_FILES, SingleForm, Table
 from fleetgen.spec import FileEntry, RowGroup
 from fleetgen.units import SECONDS_PER_HOUR
 
@@ -70,7 +70,7 @@ def export(
     StorageError
         The data set is unfinished or damaged, or a file is in the way that no export made.
     """
-    series = {table.name: table for table in TELEMETRY}
+    series = {table.name: table for table in PARTED}
     if unknown := [name for name in names if name not in series]:
         raise ConfigError(f"--table {unknown[0]}: no such table; there are {', '.join(series)}")
     source = open_at(url, storage_options)

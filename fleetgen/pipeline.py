@@ -14,16 +14,18 @@ import psutil
 
 from fleetgen.config import RunConfig, from_identity, identity_digest, output_at, same_version
 from fleetgen.errors import ConfigError, StorageError
-from fleetgen.execute import ExecutionSettings, available_cores, open_engine
+from fleetgen.execute import ExecutionSettings, J, available_cores, open_engine
 from fleetgen.plan import Estimate, Plan, estimate, make_plan, rows_of
 from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
-from fleetgen.spec import Job, PartJob, Receipt, StringJob
+from fleetgen.spec import Done, PartJob, Receipt, StringJob
 
 if TYPE_CHECKING:
     from fleetgen.io.manifest import RunRecord
     from fleetgen.io.store import Store
 
-Stage = Literal["planned", "joined", "extended", "slow path", "parts", "reduce", "complete"]
+Stage = Literal[
+    "planned", "joined", "extended", "slow path", "parts", "histories", "reduce", "complete"
+]
 """`joined` and `extended` say what was found; its parts are then the jobs done."""
 
 SMALL_RUN_ROWS = 4_000_000
@@ -48,6 +50,7 @@ class Progress:
     cautions: tuple[str, ...] = ()
 
 
+_HERE = ExecutionSettings("serial", 1)
 _HASTE_S = 5.0  # that one who has interrupted a run waits for the last line
 
 Notify = Callable[[Progress], None]
@@ -102,9 +105,8 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
         notify(replace(now, stage=stage, jobs=len(plan.parts), jobs_done=len(there.done)))
     if not whole:
         manifest.reopen(store)
-    if todo:
-        now = _run_parts(plan, todo, settings, now, notify)
     if not whole:
+        now = _run_jobs(plan, todo, settings if todo else _HERE, now, notify, histories=True)
         now = _close(config, plan, cost, store, now, notify)
     from fleetgen import reduce
 
@@ -256,7 +258,7 @@ def remake(config: RunConfig, plan: Plan, parts: set[str]) -> None:
     settings = _settings_for(config, plan, todo)
     cost = estimate(plan, settings.workers or 1)
     now = Progress("planned", plan, cost, settings.workers or 1, settings.executor)
-    _run_parts(plan, todo, settings, now, lambda _: None)
+    _run_jobs(plan, todo, settings, now, lambda _: None)
 
 
 def rederived(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> Iterator[Receipt]:
@@ -275,7 +277,7 @@ def _settings_for(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> Ex
     """Where to make some parts: as `_settings`, but in this process if they are few."""
     few = sum(rows_of(job) for job in parts) < 2 * SMALL_RUN_ROWS
     if few and config.execution.executor is None:
-        return ExecutionSettings("serial", 1)
+        return _HERE
     return _settings(config, plan)
 
 
@@ -304,15 +306,18 @@ def _settings(config: RunConfig, plan: Plan) -> ExecutionSettings:
     )
 
 
-def _run_parts(
+def _run_jobs(
     plan: Plan,
     todo: list[PartJob],
     settings: ExecutionSettings,
     now: Progress,
     notify: Notify,
+    *,
+    histories: bool = False,
 ) -> Progress:
-    """Both passes on one engine: slow paths of the systems concerned, then the parts."""
+    """On one engine: slow paths of the systems concerned, then the parts, then all histories."""
     from fleetgen import jit, warm  # numba: 1 s
+    from fleetgen.history import begin_history
     from fleetgen.task import begin_job
 
     if jit.COLD and settings.executor in ("serial", "threads"):
@@ -328,11 +333,12 @@ def _run_parts(
         preload.append("fleetgen.io.s3")  # 1 s and 60 MB, once
     with open_engine(settings, run_id, preload) as engine:
         now = replace(now, workers=engine.workers, dashboard_url=engine.dashboard_url)
-        stages: tuple[tuple[Stage, Sequence[Job]], ...] = (("slow path", slow), ("parts", todo))
-        for stage, jobs in stages:
+
+        def run(stage: Stage, begin: Callable[[J], Callable[[], Done]], jobs: Sequence[J]) -> None:
+            nonlocal now
             now = replace(now, stage=stage, jobs=len(jobs), jobs_done=0, rows=total)
             notify(now)
-            for done in engine.run(begin_job, jobs):
+            for done in engine.run(begin, jobs):
                 now = replace(
                     now,
                     jobs_done=now.jobs_done + 1,
@@ -340,6 +346,12 @@ def _run_parts(
                     bytes_done=now.bytes_done + (done.bytes if stage == "parts" else 0),
                 )
                 notify(now)
+
+        if todo:
+            run("slow path", begin_job, slow)
+            run("parts", begin_job, todo)
+        if histories and plan.run.format != "none":
+            run("histories", begin_history, plan.histories)
     return now
 
 

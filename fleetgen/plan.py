@@ -19,6 +19,7 @@ from fleetgen.schema import (
 from fleetgen.spec import (
     Block,
     Fleet,
+    HistoryJob,
     PartJob,
     RoomJob,
     Run,
@@ -90,6 +91,15 @@ class Plan:
     def parts(self) -> tuple[PartJob, ...]:
         """All jobs that leave files."""
         return (*self.strings, *self.rooms)
+
+    @property
+    def histories(self) -> tuple[HistoryJob, ...]:
+        """A job for each string, then for each room, over all of its parts."""
+        whose: dict[str, list[PartJob]] = {}
+        for job in self.parts:
+            name = job.string.string_id if isinstance(job, StringJob) else job.sensor_id
+            whose.setdefault(name, []).append(job)
+        return tuple(HistoryJob(tuple(parts)) for parts in whose.values())
 
     @property
     def names(self) -> Iterator[str]:

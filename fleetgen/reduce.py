@@ -25,12 +25,12 @@ from fleetgen.schema import (
     ANOMALY,
     DATA_VERSION,
     FEATURE_STORE,
+    PARTED,
     REPORT_FILE,
     SCHEMA_VERSION,
     SINGLE_FILES,
     STATES_FILE,
     TABLES,
-    TELEMETRY,
 )
 from fleetgen.spec import FileEntry, PartJob, Receipt, StringJob
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key, part_path, part_tables
@@ -74,7 +74,7 @@ def closing_names(rows: Mapping[str, int] | None = None) -> Iterator[str]:
     All of them are made by the reduce.
     """
     for table in TABLES.values():
-        if table not in TELEMETRY:
+        if table not in PARTED:
             yield f"{table.name}.csv"
     yield from (f"{FEATURE_STORE.name}.csv.gz", STATES_FILE, REPORT_FILE)
     single = SINGLE_FILES if rows is None else single_files(rows)
@@ -192,7 +192,7 @@ def _single_files(plan: Plan, store: Store, rows: Mapping[str, int]) -> Iterator
     small = single_files(rows)
     if len(plan.extents) > 1:
         made = {f"{name}.{form}" for name, form in small.items()}
-        exports = {f"{table.name}.{form}" for table in TELEMETRY for form in ("csv", "csv.gz")}
+        exports = {f"{table.name}.{form}" for table in PARTED for form in ("csv", "csv.gz")}
         kept = {f"{FEATURE_STORE.name}.csv.gz", *made}
         store.delete(sorted(exports - kept))
     for name, form in small.items():

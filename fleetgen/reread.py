@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from fleetgen import digest
 from fleetgen.derive.features import WINDOW_HOURS
 from fleetgen.sample import BlockClock
-from fleetgen.schema import FEATURE_STORE, JAR_CALC, JAR_RAW, Table
-from fleetgen.spec import Chunk, Codes, Instants, PartJob, Plain, RowGroup, StringJob
+from fleetgen.schema import FEATURE_STORE, JAR_CALC, JAR_RAW, RECORDS, Table
+from fleetgen.spec import Chunk, Codes, PartJob, Plain, RowGroup, StringJob
+from fleetgen.task import midnights_ms
 from fleetgen.units import SECONDS_PER_HOUR, day_date
 
 _HOURS_PER_DAY = 24
@@ -25,15 +26,18 @@ def row_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[
     Raises
     ------
     ValueError
-        Some id does not have each instant of the block once, in order.
+        Some id does not have each instant of the block once, in order; or a record is there twice,
+        or of another part.
     """
+    if table in RECORDS:
+        return _record_digests(job, table, groups)
     first_ms, step_ms, rows, bounds = _clock(job, table)
     prefix = _prefix(first_ms, step_ms, rows)
     done = dict.fromkeys(_ids(job, table), 0)
     sums = np.zeros((len(bounds) - 1, 2), np.uint64)
     instant, entity = table.key
     for group in groups:
-        stamps, codes = _instants(group[instant]), group[entity]
+        stamps, codes = digest.instants_ms(group[instant]), group[entity]
         if not isinstance(codes, Codes):
             raise ValueError(f"{table.name}.{entity}: no ids")
         edges = [0, *(np.flatnonzero(np.diff(codes.codes)) + 1).tolist(), codes.rows]
@@ -51,11 +55,65 @@ def row_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[
     for name, count in done.items():
         if count != rows:
             raise ValueError(f"{name}: {count:,} instants instead of {rows:,}")
+    return _by_day(job, sums)
+
+
+def _by_day(job: PartJob, sums: NDArray[np.uint64]) -> dict[str, str]:
     return {
         day_date(job.block.first_day + day).isoformat(): digest.hexadecimal(both)
         for day, both in enumerate(sums)
         if both.any()
     }
+
+
+def _record_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[str, str]:
+    edges_ms = midnights_ms(job)
+    sums = np.zeros((job.block.days, 2), np.uint64)
+    seen: set[tuple[object, ...]] = set()
+    rows = 0
+    for group in groups:
+        stamps = digest.instants_ms(group[table.key[0]])
+        if len(stamps) and not edges_ms[0] <= stamps.min() <= stamps.max() < edges_ms[-1]:
+            raise ValueError("a record is not of the days of its part")
+        for name in (c.name for c in table.columns if c.name in OWNERS):
+            for text in _texts(group[name]):
+                if text is not None and not is_of_part(job, text):
+                    raise ValueError(f"{text!r:.80} is not of this part")
+        seen |= set(zip(*(_values(group[name]) for name in table.key), strict=True))
+        rows += len(stamps)
+        sums += digest.record_lanes(table, group, edges_ms)
+    if len(seen) != rows:
+        raise ValueError(f"{rows - len(seen):,} records are there twice")
+    return _by_day(job, sums)
+
+
+OWNERS = ("asset_id", "battery_id", "string_id", "sensor_id")
+"""Columns of a record that name whose it is."""
+
+
+def is_of_part(job: PartJob, entity: str) -> bool:
+    """Whether a part is of an entity: its string, a unit at one of its positions, or its sensor."""
+    if not isinstance(job, StringJob):
+        return entity == job.sensor_id
+    position, _, later = entity.rpartition("-R")
+    return (
+        entity == job.string.string_id
+        or entity in job.jar_ids
+        or (later.isdecimal() and position in job.jar_ids)
+    )
+
+
+def _texts(chunk: Chunk) -> set[str | None]:
+    if not isinstance(chunk, Codes) or not isinstance(chunk.levels, tuple):
+        raise ValueError("no texts")
+    return {chunk.levels[code] for code in np.unique(chunk.codes)}
+
+
+def _values(chunk: Chunk) -> list[object]:
+    if isinstance(chunk, Codes):
+        return [chunk.levels[code] for code in chunk.codes]
+    values: list[object] = digest.instants_ms(chunk).tolist()
+    return values
 
 
 def _clock(job: PartJob, table: Table) -> tuple[int, int, int, NDArray[np.int64]]:
@@ -73,15 +131,6 @@ def _clock(job: PartJob, table: Table) -> tuple[int, int, int, NDArray[np.int64]
 @lru_cache(maxsize=16)
 def _prefix(first_ms: int, step_ms: int, rows: int) -> NDArray[np.uint64]:
     return digest.instant_prefix(first_ms, step_ms, rows)
-
-
-def _instants(chunk: Chunk) -> NDArray[np.int64]:
-    match chunk:
-        case Plain(counts):
-            return counts
-        case Instants(first_ms, step_ms, rows):
-            return first_ms + step_ms * np.arange(rows)
-    raise ValueError(f"{type(chunk).__name__} is no column of instants")
 
 
 def _ids(job: PartJob, table: Table) -> tuple[str, ...]:

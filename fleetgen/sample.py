@@ -173,6 +173,12 @@ class Tally:
         lanes_sum = self.digests.setdefault(table.name, np.zeros_like(lanes))
         lanes_sum += digest.identity(entity) * lanes
 
+    def records(self, table: Table, group: RowGroup, edges_ms: Ints) -> None:
+        """Add a row group of records to the table's digests; `edges_ms` are the days' midnights."""
+        lanes = digest.record_lanes(table, group, edges_ms)
+        lanes_sum = self.digests.setdefault(table.name, np.zeros_like(lanes))
+        lanes_sum += lanes
+
     def day_digests(self, table: Table) -> dict[str, str]:
         """Digest of each local day of the block that holds rows."""
         return {

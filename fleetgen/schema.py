@@ -524,10 +524,17 @@ ANOMALY = Table(
     "What went wrong by itself or on demand: labels for anomaly detection.",
 )
 
-TELEMETRY = (JAR_RAW, JAR_CALC, STRING_RAW, STRING_CALC, ENV, FEATURE_STORE)
+TELEMETRY: tuple[Table, ...] = (JAR_RAW, JAR_CALC, STRING_RAW, STRING_CALC, ENV, FEATURE_STORE)
 DIMENSIONS = (LOCATION, BATTERY_MODEL, BATTERY_SYSTEM, STRING, BATTERY, ENVIRONMENTAL_SENSOR)
 EPISODES = (ANOMALY,)
-TABLES = {table.name: table for table in (*TELEMETRY, *DIMENSIONS, *EPISODES)}
+RECORDS: tuple[Table, ...] = ()
+"""Tables in parts with a row for each thing that happens; a part in which nothing does has no file
+of them."""
+
+PARTED = (*TELEMETRY, *RECORDS)
+"""Tables that lie in parts; all others close with the run."""
+
+TABLES = {table.name: table for table in (*PARTED, *DIMENSIONS, *EPISODES)}
 
 STATES_FILE = "battery_states.json"
 """Truth of each jar at the end of the run."""

@@ -399,6 +399,27 @@ Job = SlowPathJob | PartJob
 
 
 @dataclass(frozen=True)
+class HistoryJob:
+    """Derive what follows from all that was measured of one string, or of one room.
+
+    `parts` are its parts in order of time.
+    """
+
+    parts: tuple[PartJob, ...]
+
+    @property
+    def run(self) -> Run:
+        """The run that the parts are of."""
+        return self.parts[0].run
+
+    @property
+    def key(self) -> str:
+        """Stable name of the job."""
+        first = self.parts[0]
+        return first.string.string_id if isinstance(first, StringJob) else first.sensor_id
+
+
+@dataclass(frozen=True)
 class FileEntry:
     """One file of the data set. `digests` maps a local day to its logical digest."""
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetgen import sample, simulate, truth
 from fleetgen.derive.features import JAR_COLUMNS
@@ -20,11 +21,8 @@ from fleetgen.sample import BlockClock, Tally
 from fleetgen.schema import (
     ENV,
     FEATURE_STORE,
-    JAR_CALC,
-    JAR_RAW,
+    PARTED,
     SCHEMA_VERSION,
-    STRING_CALC,
-    STRING_RAW,
     Table,
 )
 from fleetgen.simulate import SlowPath
@@ -127,6 +125,12 @@ class Part:
         self._writers[table.name].add(row_group)
         self._rows[table.name] += next(iter(row_group.values())).rows
 
+    def add_records(self, table: Table, row_group: RowGroup) -> None:
+        """Append rows of things that happened, if there are any, each in a day of the block."""
+        if next(iter(row_group.values())).rows:
+            self.tally.records(table, row_group, midnights_ms(self.job))
+            self.add(table, row_group)
+
     def close(self) -> None:
         """Finish the files in memory."""
         for name, writer in self._writers.items():
@@ -174,6 +178,12 @@ class Part:
         return Done(self.job.key, rows, size)
 
 
+def midnights_ms(job: PartJob) -> NDArray[np.int64]:
+    """Local midnights at which the days of a part begin, and the end of the last, (day + 1,)."""
+    days = range(job.block.first_day, job.block.end_day + 1)
+    return np.array([1000 * job.run.grid.midnight_s(day) for day in days])
+
+
 def part_group(job: PartJob) -> str:
     """Entity group that a part is of: its string, or the location of its sensor."""
     return job.string.string_id if isinstance(job, StringJob) else job.location.location_id
@@ -191,8 +201,8 @@ def part_path(job: PartJob, table: str) -> str:
 
 def part_tables(job: PartJob) -> tuple[Table, ...]:
     """Tables of which a part may have a file."""
-    strings = (STRING_RAW, STRING_CALC, JAR_RAW, JAR_CALC, FEATURE_STORE)
-    return strings if isinstance(job, StringJob) else (ENV,)
+    group = "string" if isinstance(job, StringJob) else "location"
+    return tuple(table for table in PARTED if table.group == group)
 
 
 def member_key(job: str) -> str:

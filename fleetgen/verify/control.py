@@ -11,7 +11,7 @@ from fleetgen.io import manifest
 from fleetgen.io.store import Store
 from fleetgen.plan import estimate
 from fleetgen.sample import BlockClock
-from fleetgen.schema import DATA_VERSION, FEATURE_STORE, SCHEMA_VERSION
+from fleetgen.schema import DATA_VERSION, FEATURE_STORE, SCHEMA_VERSION, TELEMETRY
 from fleetgen.spec import FileEntry, PartJob, Receipt
 from fleetgen.task import part_group, part_path, part_tables
 from fleetgen.verify.findings import Findings
@@ -78,8 +78,11 @@ def listed_files(
         if receipt is not None:
             receipts[job.key] = receipt
         mine = {} if receipt is None else {entry.path: entry for entry in receipt.files}
-        for table in tables_of(job):
+        needed = tables_of(job)
+        for table in (each.name for each in part_tables(job)):
             path = part_path(job, table)
+            if table not in needed and path not in mine.keys() | listed.keys():
+                continue
             said = {"receipt": mine.get(path), "manifest": listed.pop(path, None)}
             known = {who: entry for who, entry in said.items() if entry is not None}
             if there is not None and "manifest" not in known:
@@ -134,21 +137,24 @@ def _receipt(place: Place, job: PartJob, found: Findings) -> Receipt | None:
     except StorageError as error:
         found.add("receipts", key, _reason(place.store, key, error), job.key)
         return None
-    expected = {part_path(job, table): table for table in tables_of(job)}
+    expected = {part_path(job, table.name): table.name for table in part_tables(job)}
     for entry in receipt.files:
         if expected.get(entry.path) != entry.table or entry.group != part_group(job):
             found.add("receipts", key, f"names {entry.path}, which is not of its part", job.key)
             return None
-    if len(receipt.files) != len(expected):
-        found.add("receipts", key, f"names {len(receipt.files)} files of {len(expected)}", job.key)
+    needed = tables_of(job)
+    there = sum(entry.table in needed for entry in receipt.files)
+    if there != len(needed) or len({e.path for e in receipt.files}) != len(receipt.files):
+        found.add("receipts", key, f"names {there} files of {len(needed)}", job.key)
         return None
     return receipt
 
 
 def tables_of(job: PartJob) -> list[str]:
-    """Tables of which a part has a file; features only where an hour is complete."""
+    """Tables of which a part must have a file; features only where an hour is complete."""
     hours = BlockClock(job.run.grid, job.block).hours
-    return [table.name for table in part_tables(job) if hours or table is not FEATURE_STORE]
+    needed = [table for table in part_tables(job) if table in TELEMETRY]
+    return [table.name for table in needed if hours or table is not FEATURE_STORE]
 
 
 def disputed(file: File) -> bool:
