@@ -106,6 +106,21 @@ def digest(rows: list[tuple[str, int, dict[str, int | str | None]]]) -> str:
     return "".join(f"{lane % WORD:016x}" for lane in lanes)
 
 
+def record_digest(rows: list[tuple[dict[str, int | str], dict[str, int | str | None]]]) -> str:
+    """Digest of records (keys by column, values by column) in any order."""
+    lanes = [0, 0]
+    for keys, values in rows:
+        for lane in range(2):
+            weight = 1 + row_word(values)
+            for column, key in keys.items():
+                if isinstance(key, str):
+                    weight *= words(f"id {key}")[lane] | 1
+                else:
+                    weight *= mix_bits(words(f"column {column} {lane}"), key % WORD) | 1
+            lanes[lane] += weight
+    return "".join(f"{lane % WORD:016x}" for lane in lanes)
+
+
 # --- the battery: laws ----------------------------------------------------------------------------
 # Currents are magnitudes. `family` is (capacity factor, knee rate [1/h], exponent, mOhm and V/cell
 # per 100 Ah), one row of the table of discharge families.

@@ -140,6 +140,67 @@ def made_digest(schema, rows, shapes, unit="u", seed=0):
     return total.hex()
 
 
+# --- records --------------------------------------------------------------------------------------
+
+RECORDS = Table(
+    "records",
+    "event",
+    "row",
+    ("start_ts", "unit_id", "number"),
+    "string",
+    (
+        Column("start_ts", "instant", "instant"),
+        Column("unit_id", "id", "unit"),
+        Column("number", "int", "number"),
+        Column("a_v", "float", "a", per_unit=1000, nullable=True),
+        Column("c", "text", "c", nullable=True),
+    ),
+    "For tests.",
+)
+DAY_MS = 86_400_000
+
+
+def record_group(rows, shuffled):
+    shuffled.shuffle(rows)
+    starts, units, numbers, volts, texts = (list(each) for each in zip(*rows, strict=True))
+    return {
+        "start_ts": Plain(as_counts(starts)),
+        "unit_id": as_codes(units, np.uint8, shuffled),
+        "number": Plain(as_counts(numbers)),
+        "a_v": chunk(volts, "plain", shuffled),
+        "c": as_codes(texts, np.uint8, shuffled),
+    }
+
+
+RECORD_ROWS = st.lists(
+    st.tuples(
+        st.integers(FIRST_MS, FIRST_MS + 3 * DAY_MS - 1),
+        st.sampled_from(["J01", "J02-R2", "สตริง"]),
+        st.integers(-3, 3),
+        st.one_of(st.none(), st.integers(-(2**31), 2**31)),
+        TEXTS,
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(RECORD_ROWS, st.randoms(use_true_random=False))
+def test_records_digest_by_day_whatever_their_order(rows, shuffled):
+    edges = FIRST_MS + DAY_MS * np.arange(4)
+    lanes = digest.record_lanes(RECORDS, record_group(list(rows), shuffled), edges)
+    for day in range(3):
+        expected = oracles.record_digest(
+            [
+                (dict(zip(RECORDS.key, row[:3], strict=True)), {"a_v": row[3], "c": row[4]})
+                for row in rows
+                if edges[day] <= row[0] < edges[day + 1]
+            ]
+        )
+        assert digest.hexadecimal(lanes[day]) == expected
+
+
 # --- equality with plain integers -----------------------------------------------------------------
 
 SHAPES = st.sampled_from(["plain", "runs", "codes8", "codes16"])
