@@ -13,6 +13,7 @@ from fleetgen.errors import ConfigError, FleetgenError
 
 if TYPE_CHECKING:
     from fleetgen.config import RunConfig
+    from fleetgen.pipeline import Notify, Progress
 
 BUG = 70
 
@@ -74,6 +75,8 @@ def parser() -> argparse.ArgumentParser:
         ),
         ("--scheduler", "ADDRESS", "address of a running Dask scheduler"),
         ("--scheduler-file", "FILE", "file that names a running Dask scheduler"),
+        ("--parts", "N", "with --part: make one of N shares, and leave the rest to other jobs"),
+        ("--part", "I", "which share, from 1 to N; `fleetgen finish` closes the data set"),
     )
     for name, metavar, text in flags:
         make.add_argument(name, metavar=metavar, help=text)
@@ -94,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
         help="make the data set of this manifest.json, run.json or directory again",
     )
     _add_progress(make)
+    _add_finish(verbs)
     _add_verify(verbs)
     _add_clean(verbs)
     _add_export(verbs)
@@ -116,6 +120,19 @@ def _add_progress(verb: argparse.ArgumentParser) -> None:
         default="auto",
         help="how to show progress (default: a bar on a terminal, else lines)",
     )
+
+
+def _add_finish(verbs: Any) -> None:
+    close = verbs.add_parser(
+        "finish",
+        help="close a data set whose parts were made by jobs with --parts",
+        description="Make what closes a data set: derived tables, report, manifest.",
+        allow_abbrev=False,
+    )
+    close.add_argument("url", metavar="URL", help="where the data set lies")
+    close.add_argument("--workers", metavar="N", help="processes (default: one per core)")
+    _add_storage(close)
+    _add_progress(close)
 
 
 def _add_verify(verbs: Any) -> None:
@@ -224,7 +241,34 @@ def _generate(options: dict[str, Any]) -> int:
             "a directory (memory:// is for fleetgen.generate in Python)"
         )
 
-    from fleetgen.pipeline import Progress, generate, safe_parts
+    from fleetgen.pipeline import generate
+
+    last = _reported(style, lambda notify: generate(config, notify))
+    if style != "none" and config.output.format != "none" and last.stage == "complete":
+        print(f"data set in {config.output.directory}; see DATA_GENERATION_REPORT.md there")
+    return 0
+
+
+def _finish(options: dict[str, Any]) -> int:
+    from fleetgen.pipeline import finish
+
+    def run(notify: Notify) -> Progress:
+        return finish(
+            options["url"],
+            workers=_whole("--workers", options["workers"]),
+            storage_options=options["storage_option"] or (),
+            notify=notify,
+        )
+
+    _reported(options["progress"], run)
+    if options["progress"] != "none":
+        print(f"data set in {options['url']}; see DATA_GENERATION_REPORT.md there")
+    return 0
+
+
+def _reported(style: str, run: Callable[[Notify], Progress]) -> Progress:
+    """Show a run's progress; an interruption ends it in one line."""
+    from fleetgen.pipeline import safe_parts
     from fleetgen.progress import reporter
 
     tell, close = reporter(style)
@@ -235,16 +279,13 @@ def _generate(options: dict[str, Any]) -> int:
         tell(now)
 
     try:
-        generate(config, notify)
+        return run(notify)
     except KeyboardInterrupt:
         safe = f"{safe_parts(last[0])} of {len(last[0].plan.parts)} parts safe" if last else "early"
         print(f"fleetgen: interrupted; {safe}; resume with the same command", file=sys.stderr)
         raise
     finally:
         close()
-    if style != "none" and config.output.format != "none":
-        print(f"data set in {config.output.directory}; see DATA_GENERATION_REPORT.md there")
-    return 0
 
 
 def _export(options: dict[str, Any]) -> int:
@@ -320,6 +361,7 @@ def _whole(flag: str, text: str | None) -> int | None:
 
 _VERBS: dict[str, Callable[[dict[str, Any]], int]] = {
     "generate": _generate,
+    "finish": _finish,
     "export": _export,
     "verify": _verify,
     "clean": _clean,

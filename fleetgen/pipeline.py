@@ -24,9 +24,18 @@ if TYPE_CHECKING:
     from fleetgen.io.store import Store
 
 Stage = Literal[
-    "planned", "joined", "extended", "slow path", "parts", "histories", "reduce", "complete"
+    "planned",
+    "joined",
+    "extended",
+    "slow path",
+    "parts",
+    "histories",
+    "reduce",
+    "share",
+    "complete",
 ]
-"""`joined` and `extended` say what was found; its parts are then the jobs done."""
+"""`joined` and `extended` say what was found, `share` that one share of the parts is made; the jobs
+done are then the parts that have a receipt."""
 
 SMALL_RUN_ROWS = 4_000_000
 """Jar samples below which the start of worker processes takes longer than the run."""
@@ -87,6 +96,10 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     _refuse_unknown_parts(plan, there.done)
     todo = plan.missing(there.done)
     whole = there.closed and not todo
+    asked = config.execution
+    mine = plan.share(asked.part, asked.parts) if asked.part and asked.parts else None
+    if mine is not None:
+        todo = [job for job in mine if job.key not in there.done]
     settings = _settings(config, plan)
     workers = settings.workers or 1
     cost = estimate(plan, workers)
@@ -105,6 +118,12 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
         notify(replace(now, stage=stage, jobs=len(plan.parts), jobs_done=len(there.done)))
     if not whole:
         manifest.reopen(store)
+    if mine is not None:
+        now = _run_jobs(plan, todo, settings, now, notify) if todo else now
+        done = len(manifest.receipts_done(store) & {job.key for job in plan.parts})
+        now = replace(now, stage="share", jobs=len(plan.parts), jobs_done=done)
+        notify(now)
+        return now
     if not whole:
         now = _run_jobs(plan, todo, settings if todo else _HERE, now, notify, histories=True)
         now = _close(config, plan, cost, store, now, notify)
@@ -158,6 +177,41 @@ def _close(
         manifest.reopen(store)
         raise
     return now
+
+
+def finish(
+    url: str,
+    *,
+    workers: int | None = None,
+    storage_options: Sequence[str] = (),
+    notify: Notify = lambda _: None,
+) -> Progress:
+    """Make what closes a data set of which all parts are made, be it by array jobs.
+
+    Raises
+    ------
+    StorageError
+        There is no data set, it is damaged, or parts are missing.
+    ConfigError
+        It is of another version.
+    """
+    from fleetgen.io import manifest
+    from fleetgen.io.store import open_store
+
+    place = output_at(url, storage_options if url.startswith("s3:") else ())
+    store = open_store(place.directory, place.to_options())
+    if store.remote:
+        store.preflight()
+    record, config, extents = recorded(store, workers, storage_options)
+    if not same_version(record.identity):
+        raise ConfigError(f"{url}: {other_version(record)}; use that fleetgen")
+    plan = make_plan(config, store.url, extents)
+    if missing := plan.missing(manifest.receipts_done(store)):
+        raise StorageError(
+            f"{url!r}: {len(missing):,} of {len(plan.parts):,} parts are missing, the first of "
+            f"{missing[0].key}; run the command of the data set, or its jobs with --parts, again"
+        )
+    return generate(config, notify)
 
 
 def safe_parts(now: Progress) -> int:

@@ -92,6 +92,11 @@ class Plan:
         """All jobs that leave files."""
         return (*self.strings, *self.rooms)
 
+    def share(self, number: int, count: int) -> tuple[PartJob, ...]:
+        """Share `number`, from 1 to `count`, of the parts; neighbours, which share slow paths."""
+        parts = self.parts
+        return parts[len(parts) * (number - 1) // count : len(parts) * number // count]
+
     @property
     def histories(self) -> tuple[HistoryJob, ...]:
         """A job for each string, then for each room, over all of its parts."""

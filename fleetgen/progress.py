@@ -78,6 +78,12 @@ def found(now: Progress) -> str:
     return f"{head}: {now.jobs_done:,} of {now.jobs:,} parts have a receipt"
 
 
+def share_made(now: Progress) -> str:
+    """Say that a share of the parts is made, and what is to follow."""
+    done = f"this share is made: {now.jobs_done:,} of {now.jobs:,} parts have a receipt"
+    return f"{done}; when all have: fleetgen finish {now.plan.run.output_url}"
+
+
 def _bytes(count: float) -> str:
     for unit in ("B", "kB", "MB"):
         if count < 1000:
@@ -126,6 +132,8 @@ class _Plain:
         elif now.stage in FOUND:
             self._say(found(now))
             return
+        elif now.stage == "share":
+            self._say(share_made(now))
         elif now.stage == "complete":
             self._say(f"complete after {_time(elapsed)}")
         elif now.stage != self.stage or elapsed - self.told_s >= PLAIN_EVERY_S:
@@ -197,6 +205,10 @@ def _bar() -> tuple[Notify, Callable[[], None]]:
             return
         if now.dashboard_url and now.stage == "slow path" and now.jobs_done == 0:
             console.print(f"dashboard {now.dashboard_url}", highlight=False)
+        if now.stage == "share":
+            bar.stop()
+            console.print(share_made(now), highlight=False)
+            return
         total = now.rows if now.stage == "parts" else None
         state = "" if now.stage == "complete" else rate.state(now)
         bar.update(task, description=now.stage, completed=now.rows_done, total=total, state=state)

@@ -86,7 +86,24 @@ def _check_output(faults: Faults, output: OutputSection) -> None:
         faults.add(("output", "writer"), output.writer, rule)
 
 
+def _check_share(faults: Faults, execution: ExecutionSection) -> None:
+    count, number = ("execution", "parts"), ("execution", "part")
+    if not faults.clean(count, number):
+        return
+    for one, value, other in (
+        (count, execution.parts, execution.part),
+        (number, execution.part, execution.parts),
+    ):
+        if value is not None and other is None:
+            rule = "one of --parts and --part is given alone; give both, as in --parts 8 --part 3"
+            faults.add(one, value, rule)
+    if execution.parts and execution.part and execution.part > execution.parts:
+        rule = f"must be from 1 to {execution.parts}, the number of --parts"
+        faults.add(number, execution.part, rule)
+
+
 def _check_execution(faults: Faults, execution: ExecutionSection) -> None:
+    _check_share(faults, execution)
     if not faults.clean(("execution", "executor")):
         return
     executor, workers = execution.executor, execution.workers

@@ -25,6 +25,8 @@ FREE = (
     "execution.workers",
     "execution.scheduler",
     "execution.scheduler_file",
+    "execution.parts",
+    "execution.part",
 )
 """Keys that may be given beside an identity: where and on what it is made, and how long it is."""
 

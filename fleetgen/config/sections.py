@@ -170,6 +170,14 @@ class ExecutionSection(Table):
     scheduler_file: Place | None = _key(
         None, "the path of a Dask scheduler file as text", "scheduler.json"
     )
+    parts: int | None = _key(
+        None,
+        "the number of shares of the parts, a whole number from 1 to 100000",
+        8,
+        ge=1,
+        le=10**5,
+    )
+    part: int | None = _key(None, "which of the shares to make, from 1 on", 1, ge=1, le=100_000)
     block_days: int | None = _key(
         None, "the most days in one part, a whole number from 1 to 31", 7, ge=1, le=31
     )

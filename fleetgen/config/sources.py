@@ -29,6 +29,8 @@ FLAGS = {
     "--workers": "execution.workers",
     "--scheduler": "execution.scheduler",
     "--scheduler-file": "execution.scheduler_file",
+    "--parts": "execution.parts",
+    "--part": "execution.part",
     "--block-days": "execution.block_days",
 }
 """Flags of the command line and the keys that they set."""
