@@ -1,6 +1,7 @@
 """Data sets that tests share."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,15 @@ from tests.properties.plan import CLEAN, Changes, DataSet, generated
 from tests.servers import BUCKET, ObjectServer, access_key, binary, object_server
 
 Make = Callable[..., DataSet]
+
+
+def pytest_sessionstart() -> None:
+    """Hear Ctrl-C, and let commands hear it that tests start.
+
+    A shell makes what it runs in the background ignore it, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -340,6 +340,7 @@ def assert_goes_on(path: Path, undisturbed: DataSet) -> None:
     assert {name: after[name] for name in kept} == kept
     made = DataSet(path)
     assert differing(made.digests, undisturbed.digests) == []
+    assert [entry for entry in made.files if entry not in undisturbed.files] == []
     assert made.manifest == undisturbed.manifest
     # What a killed writer or probe leaves is nobody's, and swept by hand.
     names = {name for name in after if not Path(name).name.startswith((".tmp-", "_probe-"))}
