@@ -288,6 +288,36 @@ def lanes(
     return out
 
 
+def row_lanes(table: Table, group: RowGroup, days: NDArray[np.int64], count: int) -> Words:
+    """Lanes of rows at any instants by day, uint64 (day, 2), with their ids' multipliers.
+
+    `days` (row,) are the rows' days out of `count`. The first two columns of the table's key are
+    the instant and the id; those after them count as values, so that rows may share the first two.
+    """
+    instant, entity = table.key[:2]
+    stamps, ids = group[instant], group[entity]
+    if not isinstance(stamps, Plain) or not isinstance(ids, Codes):
+        raise ValueError(f"{table.name}: instants and ids of rows must be plain and coded")
+    x = np.zeros(stamps.rows, np.uint64)
+    for column in table.columns:
+        match group[column.name]:
+            case _ if column.name in (instant, entity):
+                continue
+            case Codes(codes, levels):
+                x += _levels(column, levels)[codes]
+            case Plain(counts):
+                x += mixed(column.name, counts)
+            case chunk:
+                raise ValueError(f"{table.name}.{column.name}: {type(chunk).__name__} of rows")
+    who = np.stack([identity(str(name)) for name in ids.levels])[ids.codes]
+    out = np.zeros((count, 2), np.uint64)
+    for lane, key in enumerate((_words("lane 0"), _words("lane 1"))):
+        when = np.empty(stamps.rows, np.uint64)
+        _mixed(key, stamps.counts, when)
+        np.add.at(out[:, lane], days, who[:, lane] * (when | _ONE) * x)
+    return out
+
+
 def hexadecimal(lanes_sum: Words) -> str:
     """32 hexadecimal digits of both lanes, (2,)."""
     return f"{int(lanes_sum[0]):016x}{int(lanes_sum[1]):016x}"

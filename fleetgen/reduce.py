@@ -28,6 +28,7 @@ from fleetgen.schema import (
     REPORT_FILE,
     SCHEMA_VERSION,
     SINGLE_FILES,
+    SPANS,
     STATES_FILE,
     TABLES,
     TELEMETRY,
@@ -74,7 +75,7 @@ def closing_names(rows: Mapping[str, int] | None = None) -> Iterator[str]:
     All of them are made by the reduce.
     """
     for table in TABLES.values():
-        if table not in TELEMETRY:
+        if table not in (*TELEMETRY, *SPANS):
             yield f"{table.name}.csv"
     yield from (f"{FEATURE_STORE.name}.csv.gz", STATES_FILE, REPORT_FILE)
     single = SINGLE_FILES if rows is None else single_files(rows)

@@ -16,7 +16,7 @@ from fleetgen.errors import StorageError
 from fleetgen.execute import ExecutionSettings, open_engine
 from fleetgen.io import dataset, manifest
 from fleetgen.io.store import Store
-from fleetgen.schema import STATES_FILE, TELEMETRY
+from fleetgen.schema import SPANS, STATES_FILE, TELEMETRY
 from fleetgen.spec import FileEntry, PartJob
 from fleetgen.task import part_path, part_tables
 from fleetgen.verify.control import File
@@ -46,7 +46,7 @@ class Seen:
 
 def look_at_files(place: Place, files: list[File], found: Findings, notify: Notify) -> None:
     """Read every file once, several at a time, and note what is wrong."""
-    present = {name for table in TELEMETRY for name in place.store.names(table.name)}
+    present = {name for table in (*TELEMETRY, *SPANS) for name in place.store.names(table.name)}
     settings = ExecutionSettings("threads", place.workers)
     notify("files", 0, len(files))
     with open_engine(settings, place.record.digest) as engine:
@@ -188,7 +188,7 @@ def _told(seen: Seen, entry: FileEntry, name: str, plan: str) -> str:
 def look_for_strangers(place: Place, files: list[File], found: Findings) -> None:
     """Files in the tables' directories that are not the data set's: readers would take them in."""
     own = {file.path for file in files}
-    for table in TELEMETRY:
+    for table in (*TELEMETRY, *SPANS):
         for name in place.store.names(table.name):
             hidden = any(part.startswith(("_", ".")) for part in name.split("/"))
             if not hidden:
