@@ -818,7 +818,15 @@ def watch(
 ) -> Watch:
     """A watch over string `s`, whose `samples` of the block decide on its gates."""
     unsettled_s = _unsettled_s(model, path, s, clock)
-    gates = Gates(clock.grid, clock.block, samples.mode, clock.hour_bounds, unsettled_s)
+    gates = Gates(
+        clock.grid,
+        clock.block,
+        samples.mode,
+        samples.counts[0],
+        model.system.jars_per_string,
+        clock.hour_bounds,
+        unsettled_s,
+    )
     return Watch(conditions.rules_of(rules, model.system.strings[s].model), gates)
 
 

@@ -302,7 +302,7 @@ ALERT_RULES = (
         "resistance_increase",
         "resistance at 25 degC over the jar's own baseline",
         "%",
-        *(20.0, 50.0, 0.0, 2 * _DAY, 0.0, 10_000.0),
+        *(20.0, 50.0, 5.0, 2 * _DAY, 0.0, 10_000.0),
         window_s=_DAY,
         gate="known",
     ),

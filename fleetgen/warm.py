@@ -147,7 +147,15 @@ def sampling() -> None:
     samples = sample.sample_string(model, 0, around, played, clock, past)
     list(sample.string_groups(model, 0, t_s[:0], samples, clock, tally))
     hours = np.zeros((jars, clock.hours, features.JAR_COLUMNS), np.int64)
-    gates = Gates(_GRID, _BLOCK, samples.mode, clock.hour_bounds, _GRID.start_s)
+    gates = Gates(
+        _GRID,
+        _BLOCK,
+        samples.mode,
+        samples.counts[0],
+        jars,
+        clock.hour_bounds,
+        _GRID.start_s,
+    )
     watch = sample.Watch(rules_of(ALERT_RULES, _STRING.model), gates)
     for j in range(jars):
         list(

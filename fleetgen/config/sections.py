@@ -250,7 +250,9 @@ def _alert_table(rule: spec.AlertRule) -> type[AlertTable]:
 def _alert_key(rule: spec.AlertRule) -> Any:
     table = _alert_table(rule)
     allowed = "a table of warning, critical, clear and persistence_seconds"
-    return table, _key(table.model_validate({}), allowed, f"{{ persistence_seconds = {rule.persistence_s} }}")
+    return table, _key(
+        table.model_validate({}), allowed, f"{{ persistence_seconds = {rule.persistence_s} }}"
+    )
 
 
 _ALERT_KEYS: dict[str, Any] = {rule.name: _alert_key(rule) for rule in spec.ALERT_RULES}

@@ -182,13 +182,16 @@ def spans(
 class Gates:
     """When the rules of a string have readings, from its measured modes.
 
-    `mode` is uint8 (row,) from the block's first sample on; `unsettled_s` the instant of the last
-    known sample in another mode than float before that, or of the start of the run.
+    `mode` is uint8 (row,) from the block's first sample on, `string_cv` the voltage [0.01 V] of the
+    `jars` in series; `unsettled_s` the instant of the last known sample in another mode than float
+    before the block, or of the start of the run.
     """
 
     grid: TimeGrid
     block: Block
     mode: NDArray[np.uint8]
+    string_cv: Counts
+    jars: int
     hour_bounds: Ints
     unsettled_s: int
 
@@ -210,14 +213,22 @@ class Gates:
     def _open(self) -> dict[tuple[Gate, int], Flags]:
         return {}
 
-    def open(self, gate: Gate, settled_s: int) -> Flags:
-        """Whether samples may be read, (row,)."""
-        key = gate, settled_s
+    def open(self, rule: AlertRule) -> Flags:
+        """Whether samples may be read, (row,).
+
+        In discharge not once the whole string is below the level: then no jar is to blame.
+        """
+        key = rule.gate, rule.settled_s
         if key not in self._open:
-            if gate == "float":
-                found = (self.mode == _FLOAT) & (self._since_s >= settled_s)
+            known = self.mode != features.NO_MODE
+            if rule.gate == "float":
+                found = (self.mode == _FLOAT) & (self._since_s >= rule.settled_s)
+            elif rule.gate == "discharge":
+                limit_cv = self.jars * -levels(rule).warning // 10
+                emptied = (self.string_cv < limit_cv) & (self.string_cv != _NULL32)
+                found = known & ~(emptied & (self.mode == _DISCHARGE))
             else:
-                found = self.mode != features.NO_MODE
+                found = known
             self._open[key] = found
         return self._open[key]
 
@@ -225,12 +236,12 @@ class Gates:
     def _open_hours(self) -> dict[tuple[Gate, int], tuple[Flags, Flags]]:
         return {}
 
-    def open_hours(self, gate: Gate, settled_s: int) -> tuple[Flags, Flags]:
+    def open_hours(self, rule: AlertRule) -> tuple[Flags, Flags]:
         """Whether the samples of each complete hour of known mode may all be read, or any."""
-        key = gate, settled_s
+        key = rule.gate, rule.settled_s
         if key not in self._open_hours:
             counted = np.zeros((2, self.mode.size + 1), np.int64)
-            may = self.open(gate, settled_s)
+            may = self.open(rule)
             np.cumsum(may, out=counted[0, 1:])
             np.cumsum(self.mode != features.NO_MODE, out=counted[1, 1:])
             of, known = np.diff(counted[:, self.hour_bounds], axis=1)
@@ -285,9 +296,9 @@ def jar_samples(
     where = gates.samples
     for name, (column, number, scale) in _OF_SAMPLES.items():
         rule, counts = rules[name], temperature_dc if name == "jar_temperature" else voltage_mv
-        level, may = levels(rule), gates.open(rule.gate, rule.settled_s)
+        level, may = levels(rule), gates.open(rule)
         sign = -1 if rule.below else 1
-        _, any_open = gates.open_hours(rule.gate, rule.settled_s)
+        _, any_open = gates.open_hours(rule)
         crossed = (
             any_open & (hours[:, number] > 0) & (sign * scale * hours[:, column] > level.clear)
         )
@@ -407,7 +418,7 @@ def string_conditions(
     """
     rows: list[Condition] = []
     for name in _OF_SAMPLES:
-        may = gates.open(rules[name].gate, rules[name].settled_s)
+        may = gates.open(rules[name])
         rows += _string_unknown(bank.string_id, rules[name], gates.samples, may)
     volts = _mean(jar_hours[:, :, features.V_SUM], jar_hours[:, :, features.V_SAMPLES])
     degrees = _mean(
@@ -505,7 +516,7 @@ def _gated(rule: AlertRule, gates: Gates, readings: Ints) -> tuple[Ints, Flags]:
     """Readings, (..., reading), without those in which the gate is closed, and where it is open."""
     if rule.window_s == SECONDS_PER_DAY:
         return readings, np.ones(readings.shape[-1], np.bool_)
-    may, _ = gates.open_hours(rule.gate, rule.settled_s)
+    may, _ = gates.open_hours(rule)
     return np.where(may, readings, NULL), may
 
 
