@@ -22,9 +22,10 @@ from fleetgen.units import SECONDS_PER_HOUR
 
 _ID = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
 _SPAN = r"\d{4}-\d\d-\d\d-\d{1,2}"
+_NAMES = "|".join(table.name for table in PARTED)
 _MONTH = r"month=\d{4}-\d\d"
 _PARTS = re.compile(
-    rf"({'|'.join(table.name for table in PARTED)})/location={_ID}/(string={_ID}/)?{_MONTH}/"
+    rf"({_NAMES})/location={_ID}/(string={_ID}/)?{_MONTH}/"
     rf"part-{_SPAN}\.(parquet|csv\.gz)",
     re.ASCII,
 )
@@ -33,7 +34,7 @@ _SCRATCH = re.compile(
     rf"({MEMBERS}/\w+/{_ID}-{_SPAN}\.csv\.gz|{CHECKPOINTS}/{_ID}\.arrow|_probe-[0-9a-f]{{16}})",
     re.ASCII,
 )
-_EXPORTS = re.compile(rf"({'|'.join(table.name for table in PARTED)})\.csv(\.gz)?", re.ASCII)
+_EXPORTS = re.compile(rf"({_NAMES})\.csv(\.gz)?", re.ASCII)
 _EXTENTS = re.compile(r"_fleetgen/extents/\d{4}\.json", re.ASCII)
 _SHOWN = 20
 

@@ -182,6 +182,7 @@ def make_plan(config: RunConfig, output_url: str, extents: tuple[int, ...] = ())
         plan_digest=config.digest(),
         scenario=config.to_scenario(),
         storage_options=config.output.to_options(),
+        alerts=config.to_alert_rules(),
     )
     extents, most_days = extents or (grid.duration_s,), config.execution.block_days
     rows = ROWS_PER_PART[_encoding(run)]

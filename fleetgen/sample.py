@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetgen import digest, limits, rng, simulate
-from fleetgen.derive import features
+from fleetgen.derive import conditions, features
+from fleetgen.derive.conditions import Bank, Condition, Gates
 from fleetgen.elementary import exponential, total
 from fleetgen.model import faults, params, sensors, stepper
 from fleetgen.model.faults import Ticks
@@ -34,6 +35,7 @@ from fleetgen.schema import (
 from fleetgen.simulate import BlockReplay, SlowPath
 from fleetgen.spec import (
     NULL,
+    AlertRule,
     Block,
     Codes,
     Constant,
@@ -58,6 +60,7 @@ Past = Callable[[int], tuple[World, BlockReplay]]
 ROW_GROUP_DAYS = 8
 TRANSFER_S = 10
 
+_FLOAT = MODES.index("float")
 _DISCHARGE = MODES.index("discharge")
 _EQUALIZE = MODES.index("equalize")
 _NULL32 = sensors.NULL_COUNT
@@ -615,10 +618,12 @@ def jar_groups(
     wanted: bool,
     tally: Tally,
     hours: Ints,
+    watch: Watch,
 ) -> Iterator[tuple[Table, RowGroup]]:
     """Row groups of both jar tables for jar `j`, none if it is not `wanted`.
 
-    Its hourly sums go into `hours` (hour, 11) either way: its string's features need them.
+    Its hourly sums go into `hours` (hour, 11) either way: its string's features need them. What is
+    alarming in its samples goes to `watch`.
     """
     string = model.system.strings[s]
     jar_id = string.jar_ids[j]
@@ -636,6 +641,9 @@ def jar_groups(
     hours[:, features.READING] = _at_ends(resistance, clock.hour_bounds)
     if not wanted:
         return
+    watch.rows += conditions.jar_samples(
+        jar_id, watch.rules, watch.gates, voltage, temperature, hours
+    )
     whole = clock.instants(0, clock.rows)
     limits.check_runs(JAR_RAW, "resistance_mohm", resistance, jar_id, whole, tally.utc_offset_s)
     soc = _runs(clock, played.t_s, played.replay.jar_soc[j], 100.0 * 100.0)
@@ -782,6 +790,112 @@ def feature_group(
     return {**keys, **values}
 
 
+# --- what is alarming -----------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Watch:
+    """Who looks at a string in a block: by which rules, when, and what was found so far."""
+
+    rules: dict[str, AlertRule]
+    gates: Gates
+    rows: list[Condition] = field(default_factory=list)
+
+
+def watch(
+    model: SystemModel,
+    path: SlowPath,
+    s: int,
+    rules: tuple[AlertRule, ...],
+    samples: StringSamples,
+    clock: BlockClock,
+) -> Watch:
+    """A watch over string `s`, whose `samples` of the block decide on its gates."""
+    unsettled_s = _unsettled_s(model, path, s, clock)
+    gates = Gates(
+        clock.grid,
+        clock.block,
+        samples.mode,
+        samples.counts[0],
+        model.system.jars_per_string,
+        clock.hour_bounds,
+        unsettled_s,
+    )
+    return Watch(conditions.rules_of(rules, model.system.strings[s].model), gates)
+
+
+def _unsettled_s(model: SystemModel, path: SlowPath, s: int, clock: BlockClock) -> int:
+    """Last known sample before the block in another mode than float, at most the look-back ago.
+
+    The start of the run counts as one, and an earlier one as the look-back's beginning.
+    """
+    grid, end = clock.grid, clock.block.first_day
+    first = max(grid.first_day, end - conditions.LOOK_BACK_DAYS)
+    begins_s = grid.midnight_s(first)
+    if first == end:
+        return begins_s
+    before = BlockClock(grid, Block(first, end))
+    rows = slice(path.day_rows(first).start, path.day_rows(end - 1).stop)
+    mode = np.empty(before.rows, np.uint8)
+    sensors.sample_modes(path.t_s[rows], path.mode[s, rows], before.first_s, grid.interval_s, mode)
+    family = faults.UPS_STRING if model.system.kind == "UPS" else faults.RECTIFIER_STRING
+    found = _faults(model, family, model.system.strings[s].string_id, before.ticks)
+    for fault in faults.seen(found, before.ticks):
+        if fault.kind == faults.COMMUNICATION_LOSS:
+            mode[fault.rows] = _FLOAT
+    other = np.flatnonzero(mode != _FLOAT)
+    return before.first_s + int(other[-1]) * grid.interval_s if other.size else begins_s
+
+
+def condition_group(
+    model: SystemModel,
+    s: int,
+    wanted: tuple[str, ...],
+    samples: StringSamples,
+    clock: BlockClock,
+    jar_hours: Ints,
+    room: Ints,
+    watch: Watch,
+) -> RowGroup:
+    """Row group of `alert_condition`, the string's and its wanted jars' rows.
+
+    `room` are the `room_hours` from 5 h before the block on, as far as the run goes back.
+    """
+    string, unit, bounds = model.system.strings[s], model.populations[s], clock.hour_bounds
+    run_days = clock.block.first_day - clock.grid.first_day
+    bank = Bank(
+        string_id=string.string_id,
+        jar_ids=string.jar_ids,
+        wanted=wanted,
+        cells=string.model.cells,
+        rated_ah=string.model.rated_capacity_ah,
+        compensated=model.location.temperature_compensated,
+        float_current=model.system.kind != "UPS",
+        age_days=np.array([(clock.grid.start - day).days + run_days for day in unit.installed]),
+        baseline_uohm=unit.acceptance_uohm,
+    )
+    lacking = conditions.ROOM_HOURS - 1 + clock.hours - len(room)
+    found = conditions.StringHours(
+        *(conditions.hourly(samples.counts[row], bounds) for row in (0, 2, 4))
+    )
+    rows = watch.rows + conditions.string_conditions(
+        bank, watch.rules, watch.gates, jar_hours, found, np.pad(room, ((lacking, 0), (0, 0)))
+    )
+    return conditions.row_group(rows)
+
+
+def room_condition_group(
+    sensor_id: str,
+    rules: tuple[AlertRule, ...],
+    counts: Counts,
+    clock: BlockClock,
+) -> RowGroup:
+    """Row group of `alert_condition` of a room from its `sample_room`."""
+    (rule,) = (rule for rule in rules if rule.name == "room_temperature")
+    rows = conditions.room_conditions(sensor_id, rule, clock.grid, clock.block, counts[0])
+    return conditions.row_group(rows)
+
+
 # --- rooms ----------------------------------------------------------------------------------------
 
 
@@ -882,6 +996,19 @@ def room_groups(
         group = {column: group[column] for column in ENV.names}
         tally.digest(ENV, sensor_id, group, clock.prefix, first, clock.day_bounds)
         yield group
+
+
+def room_hours_before(
+    seed: int, location: Location, sensor_id: str, clock: BlockClock, scenario: Scenario
+) -> Ints:
+    """`room_hours` of the hours before the block that its first hours look back to."""
+    first = clock.block.first_day
+    if first == clock.grid.first_day:
+        return np.zeros((0, 2), np.int64)
+    before = BlockClock(clock.grid, Block(first - 1, first))
+    around = world(seed, location, clock.grid, before.block, scenario)
+    counts = sample_room(seed, location, sensor_id, around, before, scenario)
+    return room_hours(counts, before)[1 - conditions.ROOM_HOURS :]
 
 
 def room_hours(counts: Counts, clock: BlockClock) -> Ints:

@@ -44,14 +44,14 @@ class Column:
 class Table:
     """One table. `grain` says what a row is, `key` what makes it unique.
 
-    `group` is the directory level at which parts are cut: a string, a location, or the whole table.
+    `group` is the level at which parts are cut: a string, a location, either, or the whole table.
     """
 
     name: str
     role: Role
     grain: str
     key: tuple[str, ...]
-    group: Literal["string", "location", "table"]
+    group: Literal["string", "location", "part", "table"]
     columns: tuple[Column, ...]
     doc: str
 
@@ -524,17 +524,117 @@ ANOMALY = Table(
     "What went wrong by itself or on demand: labels for anomaly detection.",
 )
 
+ALERT_LEVELS = ("unknown", "clear", "warning", "critical")
+"""What the readings of an `alert_condition` lie beyond; `unknown`: there are none."""
+
+ALERT_CONDITION = Table(
+    "alert_condition",
+    "derived",
+    "asset, rule, level, span of readings",
+    ("start_ts", "asset_id", "rule", "level"),
+    "part",
+    (
+        Column(
+            "start_ts",
+            "instant",
+            "first reading beyond the level: a sample, or the beginning of an hour or local day",
+            unit=_INSTANT_UNIT,
+        ),
+        Column("asset_id", "id", "the jar, string or environmental sensor"),
+        Column("rule", "category", "the rule of [alerts]"),
+        Column(
+            "level",
+            "category",
+            "what all readings of the span lie beyond: clear (what ends an alert), warning or "
+            "critical; unknown: no reading from the beginning of the local day, of a string: of "
+            "none of its jars",
+        ),
+        Column(
+            "end_ts",
+            "instant",
+            "the next reading, or the first that the next local day may have",
+            unit=_INSTANT_UNIT,
+        ),
+        Column("readings", "int", "readings in the span, one after the other"),
+        Column(
+            "extreme",
+            "float",
+            "the reading farthest beyond, in the rule's unit",
+            "V, K, degC, % or mA/Ah",
+            1000,
+            True,
+        ),
+    ),
+    "Where measured values lay beyond the levels of the alert rules, cut at local midnight: what "
+    "alerts are made of. Only spans that an alert may need.",
+)
+
+ALERT = Table(
+    "alert",
+    "derived",
+    "episode",
+    ("alert_id",),
+    "table",
+    (
+        Column("alert_id", "text", "asset, type and instant of the trigger, joined by /"),
+        _LOCATION_ID,
+        Column("system_id", "id", "the battery system; null for a room", nullable=True),
+        Column("string_id", "id", "the string; null for a room", nullable=True),
+        Column("battery_id", "id", "the jar, if the alert is of one", nullable=True),
+        Column("sensor_id", "id", "the environmental sensor of a room", nullable=True),
+        Column("alert_type", "category", "the rule of [alerts]"),
+        Column("severity", "category", "warning or critical: the worst so far", known_at_end=True),
+        Column("triggered_at", "instant", "when the value had stayed beyond long enough"),
+        Column(
+            "escalated_at",
+            "instant",
+            "when a warning became critical",
+            nullable=True,
+            known_at_end=True,
+        ),
+        Column(
+            "resolved_at",
+            "instant",
+            "when the value was back; null if it was not by the end of the run",
+            nullable=True,
+            known_at_end=True,
+        ),
+        Column("status", "category", "open or resolved", known_at_end=True),
+        Column("message", "text", "what was measured, and against what", known_at_end=True),
+        Column(
+            "value",
+            "float",
+            "the reading farthest beyond",
+            "V, K, degC, % or mA/Ah",
+            1000,
+            known_at_end=True,
+        ),
+        Column(
+            "threshold",
+            "float",
+            "the level of the severity",
+            "V, K, degC, % or mA/Ah",
+            1000,
+            known_at_end=True,
+        ),
+    ),
+    "Alerts raised over measured values: one open at a time of each asset and type.",
+)
+
 TELEMETRY: tuple[Table, ...] = (JAR_RAW, JAR_CALC, STRING_RAW, STRING_CALC, ENV, FEATURE_STORE)
 DIMENSIONS = (LOCATION, BATTERY_MODEL, BATTERY_SYSTEM, STRING, BATTERY, ENVIRONMENTAL_SENSOR)
 EPISODES = (ANOMALY,)
-RECORDS: tuple[Table, ...] = ()
+RECORDS: tuple[Table, ...] = (ALERT_CONDITION,)
 """Tables in parts with a row for each thing that happens; a part in which nothing does has no file
 of them."""
 
 PARTED = (*TELEMETRY, *RECORDS)
 """Tables that lie in parts; all others close with the run."""
 
-TABLES = {table.name: table for table in (*PARTED, *DIMENSIONS, *EPISODES)}
+HISTORIES = (ALERT,)
+"""Tables that follow from all that was measured of a string or a room, and close with the run."""
+
+TABLES = {table.name: table for table in (*PARTED, *DIMENSIONS, *EPISODES, *HISTORIES)}
 
 STATES_FILE = "battery_states.json"
 """Truth of each jar at the end of the run."""

@@ -13,7 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen.units import SECONDS_PER_DAY, day_date, day_number, local_midnight_s
+from fleetgen.units import (
+    SECONDS_PER_DAY,
+    SECONDS_PER_HOUR,
+    SECONDS_PER_MINUTE,
+    day_date,
+    day_number,
+    local_midnight_s,
+)
 
 SystemKind = Literal["UPS", "REC"]
 DischargeType = Literal["A", "B"]
@@ -195,6 +202,144 @@ class Scenario:
 DEFAULT_SCENARIO = Scenario()
 
 
+# --- when somebody is called ----------------------------------------------------------------------
+
+Gate = Literal["known", "float", "discharge"]
+
+
+@dataclass(frozen=True)
+class AlertRule:
+    """When a measured value is alarming: the levels, and what they are held against.
+
+    A reading beyond `warning` (below it if `below`, else above) for `persistence_s` calls somebody,
+    one beyond `critical` more loudly, and one that is back by `clear` from `warning` ends it. A
+    level that is None is the battery model's limit. Readings are samples, or means over `window_s`.
+    `gate` says in which mode of the string they are taken: any that is known; float, `settled_s`
+    after the last sample in another mode (or the start of the run); discharge, and outside it the
+    value counts as back. `low` and `high` bound what the levels may be.
+    """
+
+    name: str
+    quantity: str
+    unit: str
+    warning: float | None
+    critical: float | None
+    clear: float
+    persistence_s: int
+    low: float
+    high: float
+    below: bool = False
+    window_s: int = 0
+    gate: Gate = "float"
+    settled_s: int = 0
+
+
+_MINUTE, _HOUR, _DAY = SECONDS_PER_MINUTE, SECONDS_PER_HOUR, SECONDS_PER_DAY
+
+ALERT_RULES = (
+    AlertRule(
+        "jar_voltage_low",
+        "jar voltage on float",
+        "V",
+        *(13.2, 12.9, 0.1, 10 * _MINUTE, 0.0, 20.0),
+        below=True,
+        settled_s=_DAY,
+    ),
+    AlertRule(
+        "jar_voltage_high",
+        "jar voltage on float",
+        "V",
+        *(14.1, 14.4, 0.1, 10 * _MINUTE, 0.0, 20.0),
+    ),
+    AlertRule(
+        "jar_voltage_deviation",
+        "distance of the jar voltage from the string's median",
+        "V",
+        *(0.3, 0.6, 0.05, _DAY, 0.0, 20.0),
+        window_s=_HOUR,
+        settled_s=_DAY,
+    ),
+    AlertRule(
+        "jar_voltage_deviation_first_year",
+        "distance of the voltage of a jar in its first year from the string's median",
+        "V",
+        *(0.6, 0.9, 0.05, _DAY, 0.0, 20.0),
+        window_s=_HOUR,
+        settled_s=_DAY,
+    ),
+    AlertRule(
+        "discharge_voltage_low",
+        "jar voltage in discharge",
+        "V",
+        *(11.1, 10.5, 0.0, 5, 0.0, 20.0),
+        below=True,
+        gate="discharge",
+    ),
+    AlertRule(
+        "jar_temperature",
+        "jar temperature",
+        "degC",
+        *(None, None, 2.0, 10 * _MINUTE, -20.0, 120.0),
+        gate="known",
+    ),
+    AlertRule(
+        "jar_temperature_rise",
+        "jar temperature over the room's mean of 6 h",
+        "K",
+        *(5.0, 10.0, 1.0, 30 * _MINUTE, 0.0, 100.0),
+        window_s=_HOUR,
+        settled_s=_DAY,
+    ),
+    AlertRule(
+        "string_temperature_spread",
+        "spread of the jar temperatures",
+        "K",
+        *(3.0, 5.0, 0.5, _HOUR, 0.0, 100.0),
+        window_s=_HOUR,
+        settled_s=_DAY,
+    ),
+    AlertRule(
+        "resistance_increase",
+        "resistance at 25 degC over the jar's own baseline",
+        "%",
+        *(20.0, 50.0, 5.0, 2 * _DAY, 0.0, 10_000.0),
+        window_s=_DAY,
+        gate="known",
+    ),
+    AlertRule(
+        "float_current",
+        "float current per capacity",
+        "mA/Ah",
+        *(2.0, 3.0, 0.4, _HOUR, 0.0, 1000.0),
+        window_s=_HOUR,
+        settled_s=2 * _DAY,
+    ),
+    AlertRule(
+        "ripple_current",
+        "ripple current over C10",
+        "%",
+        *(5.0, 10.0, 0.5, _HOUR, 0.0, 1000.0),
+        window_s=_HOUR,
+    ),
+    AlertRule(
+        "string_voltage",
+        "distance of the string voltage from the charger's set-point",
+        "%",
+        *(1.0, 2.0, 0.3, 5 * _MINUTE, 0.0, 100.0),
+        window_s=_HOUR,
+        settled_s=_DAY,
+    ),
+    AlertRule(
+        "room_temperature",
+        "room temperature",
+        "degC",
+        *(28.0, 32.0, 1.0, 10 * _MINUTE, -20.0, 70.0),
+        gate="known",
+    ),
+)
+"""Alarm table of the physics specification; see docs/decisions/0016-alerts.md."""
+
+
 # --- the clock ------------------------------------------------------------------------------------
 
 
@@ -340,6 +485,7 @@ class Run:
     plan_digest: str
     scenario: Scenario = DEFAULT_SCENARIO
     storage_options: tuple[tuple[str, str], ...] = ()
+    alerts: tuple[AlertRule, ...] = ALERT_RULES
 
 
 @dataclass(frozen=True)

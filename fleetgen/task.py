@@ -19,6 +19,7 @@ from fleetgen.io import csv, manifest, tables
 from fleetgen.io.store import Store, open_store
 from fleetgen.sample import BlockClock, Tally
 from fleetgen.schema import (
+    ALERT_CONDITION,
     ENV,
     FEATURE_STORE,
     PARTED,
@@ -202,7 +203,7 @@ def part_path(job: PartJob, table: str) -> str:
 def part_tables(job: PartJob) -> tuple[Table, ...]:
     """Tables of which a part may have a file."""
     group = "string" if isinstance(job, StringJob) else "location"
-    return tuple(table for table in PARTED if table.group == group)
+    return tuple(table for table in PARTED if table.group in (group, "part"))
 
 
 def member_key(job: str) -> str:
@@ -231,14 +232,23 @@ def _string_part(job: StringJob) -> Part:
         model, s, path.transfers_s(s, model.timeline.tests_s(s)), samples, clock, part.tally
     ):
         part.add(table, group)
+    watch = sample.watch(model, path, s, run.alerts, samples, clock)
     jars = len(job.string.jar_ids)
     hours = np.zeros((jars, clock.hours, JAR_COLUMNS), np.int64)
     for j, jar_id in enumerate(job.string.jar_ids):
+        wanted = jar_id in job.jar_ids
         for table, group in sample.jar_groups(
-            model, s, j, played, samples, clock, past, jar_id in job.jar_ids, part.tally, hours[j]
+            model, s, j, played, samples, clock, past, wanted, part.tally, hours[j], watch
         ):
             part.add(table, group)
-    room = sample.sample_room(run.seed, job.location, job.sensor_id, around, clock, run.scenario)
+    room = sample.room_hours(
+        sample.sample_room(run.seed, job.location, job.sensor_id, around, clock, run.scenario),
+        clock,
+    )
+    before = sample.room_hours_before(run.seed, job.location, job.sensor_id, clock, run.scenario)
+    rooms = np.concatenate([before, room])
+    alarming = sample.condition_group(model, s, job.jar_ids, samples, clock, hours, rooms, watch)
+    part.add_records(ALERT_CONDITION, alarming)
     account, string_hours = sample.string_account(model, path, s, samples, clock)
     features = sample.feature_group(
         model,
@@ -248,7 +258,7 @@ def _string_part(job: StringJob) -> Part:
         hours,
         account,
         string_hours,
-        sample.room_hours(room, clock),
+        room,
         part.tally,
     )
     if features is not None:
@@ -268,4 +278,6 @@ def _room_part(job: RoomJob) -> Part:
     counts = sample.sample_room(run.seed, job.location, job.sensor_id, around, clock, run.scenario)
     for group in sample.room_groups(job.sensor_id, around, counts, clock, part.tally):
         part.add(ENV, group)
+    alarming = sample.room_condition_group(job.sensor_id, run.alerts, counts, clock)
+    part.add_records(ALERT_CONDITION, alarming)
     return part

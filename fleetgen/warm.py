@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fleetgen import jit, sample, simulate, truth
 from fleetgen.derive import features
+from fleetgen.derive.conditions import Gates, rules_of
 from fleetgen.io import csv
 from fleetgen.model import stepper
 from fleetgen.model.stepper import DayConstants, Inputs, Replay, SystemConstants, Trace
@@ -23,6 +24,7 @@ from fleetgen.sample import BlockClock, Tally
 from fleetgen.schema import ENV
 from fleetgen.simulate import BlockReplay
 from fleetgen.spec import (
+    ALERT_RULES,
     DEFAULT_SCENARIO,
     BatteryModel,
     BatteryString,
@@ -145,9 +147,22 @@ def sampling() -> None:
     samples = sample.sample_string(model, 0, around, played, clock, past)
     list(sample.string_groups(model, 0, t_s[:0], samples, clock, tally))
     hours = np.zeros((jars, clock.hours, features.JAR_COLUMNS), np.int64)
+    gates = Gates(
+        _GRID,
+        _BLOCK,
+        samples.mode,
+        samples.counts[0],
+        jars,
+        clock.hour_bounds,
+        _GRID.start_s,
+    )
+    watch = sample.Watch(rules_of(ALERT_RULES, _STRING.model), gates)
     for j in range(jars):
-        groups = sample.jar_groups(model, 0, j, played, samples, clock, past, True, tally, hours[j])
-        list(groups)
+        list(
+            sample.jar_groups(
+                model, 0, j, played, samples, clock, past, True, tally, hours[j], watch
+            )
+        )
     room = sample.sample_room(0, _PLACE, "W-ENV-01", around, clock, model.scenario)
     for group in sample.room_groups("W-ENV-01", around, room, clock, tally):
         csv.csv_bytes(ENV, [group], 0)

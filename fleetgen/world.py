@@ -48,7 +48,9 @@ def world(seed: int, location: Location, grid: TimeGrid, block: Block, scenario:
     midnights = np.array([grid.midnight_s(d) for d in range(block.first_day, block.end_day)])
     weather = climate.weather_days(location, seed, block.first_day - 1, block.end_day)
     outdoor_c, outdoor_pct = climate.outdoor(weather)
-    down = _cooling(seed, location, block.first_day - 1, block.end_day, grid.utc_offset_s, scenario)
+    down = cooling_episodes(
+        seed, location, block.first_day - 1, block.end_day, grid.utc_offset_s, scenario
+    )
     days = room.room_days(location, seed, midnights, outdoor_c, outdoor_pct, down)
     return World(
         first_day=block.first_day,
@@ -62,7 +64,7 @@ def world(seed: int, location: Location, grid: TimeGrid, block: Block, scenario:
     )
 
 
-def _cooling(
+def cooling_episodes(
     seed: int,
     location: Location,
     first_day: int,
@@ -117,7 +119,7 @@ def room_ages(
     begin = first_day - _LEAD_DAYS
     outdoor = climate.daily_mean_c(location, seed, begin, end_day)
     normal = room.daily_mean_c(room.target_c(location, seed), outdoor)
-    down = _cooling(seed, location, begin, end_day, utc_offset_s, scenario)
+    down = cooling_episodes(seed, location, begin, end_day, utc_offset_s, scenario)
     excess, factor = np.empty(len(normal)), np.empty(len(normal))
     first_s = begin * SECONDS_PER_DAY - utc_offset_s
     cooling.hourly_excess(

@@ -27,6 +27,7 @@ from fleetgen.config.sections import (
     SelectSection,
     SystemTable,
     Table,
+    to_alert_rules,
 )
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date, day_number
 
@@ -40,6 +41,7 @@ def check(
     select: SelectSection,
     execution: ExecutionSection,
     scenario: ScenarioSection,
+    alerts: Table,
     inject: Mapping[str, InjectTable],
     fleet: FleetSection,
 ) -> None:
@@ -52,6 +54,23 @@ def check(
     _check_zone(faults, run, fleet)
     _check_selection(faults, run, select, fleet)
     check_scenario(faults, run, scenario, inject, fleet)
+    _check_alerts(faults, alerts)
+
+
+def _check_alerts(faults: Faults, alerts: Table) -> None:
+    for rule in to_alert_rules(alerts):
+        here = ("alerts", rule.name, "critical")
+        warning, critical = rule.warning, rule.critical
+        if not faults.clean(here, ("alerts", rule.name, "warning")):
+            continue
+        if (warning is None) != (critical is None):
+            told = "warning and critical are given together, or neither: the battery model's"
+            faults.add(here, critical, f"{told}; give both or leave both out")
+        elif warning is not None and critical is not None:
+            short = warning < critical if rule.below else warning > critical
+            if short:
+                side = "most" if rule.below else "least"
+                faults.add(here, critical, f"must be at {side} warning, {warning:g}; change one")
 
 
 def check_output(faults: Faults, output: OutputSection) -> None:

@@ -24,6 +24,9 @@ def parse(faults: Faults, cls: type[_T], keys: Keys, raw: object) -> _T | None:
             inner = _table_of(field)
             if inner is not None and name in data:
                 data[name] = _parse_all(faults, inner, (*keys, name), data[name])
+            alone = _table_class(field.annotation)
+            if alone is not None and name in data:
+                data[name] = parse(faults, alone, (*keys, name), data[name]) or alone()
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -67,6 +70,13 @@ def _text_keys(faults: Faults, keys: Keys, raw: object) -> dict[str, Any] | None
         if not isinstance(key, str):
             faults.add(keys, key, "a key must be text; put it in quotes")
     return {key: value for key, value in raw.items() if isinstance(key, str)}
+
+
+def _table_class(annotation: object) -> type[Table] | None:
+    """Find the class of a single table of keys."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        return annotation
+    return None
 
 
 def _table_of(field: FieldInfo) -> type[Table] | None:

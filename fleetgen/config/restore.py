@@ -121,7 +121,8 @@ def _raw(identity: Mapping[str, Any]) -> dict[str, Any]:
         scenario = {name: value for name, value in scenario.items() if name != "injections"}
     if isinstance(injections, list):
         injections = [_injection(each) for each in injections]
-    return raw | {"scenario": scenario, "inject": injections, "fleet": identity.get("fleet", {})}
+    whole = {name: identity.get(name, {}) for name in ("alerts", "fleet")}
+    return raw | {"scenario": scenario, "inject": injections, **whole}
 
 
 def _selection(select: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from fleetgen.config.sections import (
     ScenarioSection,
     SelectSection,
     Table,
+    to_alert_rules,
 )
 from fleetgen.config.sources import anchor_fleet_file, apply_flags, apply_overrides, read_file
 from fleetgen.errors import ConfigError
@@ -42,6 +43,7 @@ class RunConfig(Table):
     select: SelectSection
     execution: ExecutionSection
     scenario: ScenarioSection
+    alerts: Table
     fleet: FleetSection
     inject: tuple[InjectTable, ...] = ()
 
@@ -62,6 +64,10 @@ class RunConfig(Table):
     def to_scenario(self) -> spec.Scenario:
         """Build the scenario: profiles from the mildest to the worst, injections by their start."""
         return to_scenario(self.scenario, self.inject, self.grid().start_s, self._utc_offset_s)
+
+    def to_alert_rules(self) -> tuple[spec.AlertRule, ...]:
+        """Build the alert rules, in their order."""
+        return to_alert_rules(self.alerts)
 
     def injections(self) -> list[dict[str, Any]]:
         """List what is forced on the fleet, by its start, as JSON has it."""
@@ -111,6 +117,7 @@ class RunConfig(Table):
             "execution": {"block_days": self.execution.block_days},
             "select": {"batteries": sum(selection.values()), "strings": selection},
             "scenario": self.scenario.model_dump(mode="json") | {"injections": self.injections()},
+            "alerts": self.alerts.model_dump(mode="json"),
             "fleet": self.fleet.model_dump(mode="json"),
             "version": {"data": DATA_VERSION, "schema": SCHEMA_VERSION},
         }
@@ -179,6 +186,7 @@ def checked(faults: Faults, raw: Mapping[str, object]) -> RunConfig:
         found.select,
         found.execution,
         found.scenario,
+        found.alerts,
         inject,
         found.fleet,
     )

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from fleetgen import places, spec
 from fleetgen.schema import JAR_RAW, STRING_RAW
@@ -220,6 +221,73 @@ class ScenarioSection(Table):
     )
 
 
+class AlertTable(Table):
+    """When a measured value is alarming; see `spec.AlertRule`. One class for each rule."""
+
+    warning: float | None
+    critical: float | None
+    clear: float
+    persistence_seconds: int
+
+
+_PERSISTENCE = {"ge": 0, "le": 31 * SECONDS_PER_DAY}
+
+
+def _alert_table(rule: spec.AlertRule) -> type[AlertTable]:
+    """The keys of a rule: its own levels are the defaults."""
+    level = f"a level from {rule.low:g} to {rule.high:g} {rule.unit}"
+    kind: Any = float if rule.warning is not None else float | None
+    limits = {"ge": rule.low, "le": rule.high}
+    keys: dict[str, Any] = {
+        "warning": (kind, _key(rule.warning, level, **limits)),
+        "critical": (kind, _key(rule.critical, level, **limits)),
+        "clear": (
+            float,
+            _key(rule.clear, f"a distance from 0 to 100 {rule.unit}", ge=0, le=100),
+        ),
+        "persistence_seconds": (
+            int,
+            _key(rule.persistence_s, "a whole number of seconds from 0 to 31 days", **_PERSISTENCE),
+        ),
+    }
+    name = "".join(word.title() for word in rule.name.split("_"))
+    table: type[AlertTable] = create_model(f"{name}Table", __base__=AlertTable, **keys)
+    return table
+
+
+def _alert_key(rule: spec.AlertRule) -> Any:
+    table = _alert_table(rule)
+    allowed = "a table of warning, critical, clear and persistence_seconds"
+    return table, _key(
+        table.model_validate({}), allowed, f"{{ persistence_seconds = {rule.persistence_s} }}"
+    )
+
+
+_ALERT_KEYS: dict[str, Any] = {rule.name: _alert_key(rule) for rule in spec.ALERT_RULES}
+
+AlertsSection = create_model(
+    "AlertsSection",
+    __base__=Table,
+    __doc__="When measured values are alarming: a table for each rule of `spec.ALERT_RULES`.",
+    **_ALERT_KEYS,
+)
+
+
+def to_alert_rules(section: Table) -> tuple[spec.AlertRule, ...]:
+    """Alert rules with the levels of the section `alerts`."""
+    return tuple(
+        replace(
+            rule,
+            warning=table.warning,
+            critical=table.critical,
+            clear=table.clear,
+            persistence_s=table.persistence_seconds,
+        )
+        for rule in spec.ALERT_RULES
+        for table in [getattr(section, rule.name)]
+    )
+
+
 class InjectTable(Table):
     """Something forced on a named entity; see `spec.Injection` and the rules in `scenario`."""
 
@@ -352,6 +420,7 @@ SECTIONS: dict[str, type[Table]] = {
     "select": SelectSection,
     "execution": ExecutionSection,
     "scenario": ScenarioSection,
+    "alerts": AlertsSection,
     "fleet": FleetSection,
 }
 """The sections of a configuration by name, in the order in which their faults are told."""

@@ -1,0 +1,167 @@
+"""How good alerts are: held against what was truly wrong. No alert knows anything of it.
+
+A sketch is a mapping from a name to a whole number; sketches of strings and rooms add up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fleetgen import system
+from fleetgen.model import failures, params
+from fleetgen.spec import Location, Scenario, TimeGrid
+from fleetgen.system import SystemModel
+from fleetgen.units import DAYS_PER_YEAR, SECONDS_PER_DAY
+from fleetgen.world import cooling_episodes
+
+Sketch = dict[str, int]
+
+WORN, CHARGER, COOLING = "worn", "charger", "cooling"
+NEAR_S = 30 * SECONDS_PER_DAY
+"""An alert is true if its asset is in trouble during its life or this long after or before."""
+
+_FOR_GOOD_S = 2**62
+
+
+class Trouble(NamedTuple):
+    """Something truly wrong with an asset in [start_s, end_s).
+
+    `kind` is a failure mode, `WORN` (SOH below 0.80), `CHARGER` (a string's, out of adjustment) or
+    `COOLING` (a room's, failed or degraded). `due_s` is when a jar's life ends by it, if it does.
+    """
+
+    asset_id: str
+    kind: str
+    start_s: int
+    end_s: int = _FOR_GOOD_S
+    due_s: int = _FOR_GOOD_S
+
+
+def string_troubles(model: SystemModel, s: int, rooms: Sequence[Trouble]) -> list[Trouble]:
+    """What is wrong with string `s` and its jars, and with its room, during the run or soon after.
+
+    `rooms` are the `room_troubles` of its location.
+    """
+    grid, string = model.grid, model.system.strings[s]
+    failed, precursor = model.failures[s], model.precursors[s]
+    last = grid.end_day + NEAR_S // SECONDS_PER_DAY
+    soh = system.capacity_days(model, s, last).soh
+    found = list(rooms)
+    for j, jar_id in enumerate(string.jar_ids):
+        if failed.mode[j] >= 0:
+            onset_s, end_s = int(failed.onset_s[j]), int(failed.end_s[j])
+            found.append(Trouble(jar_id, failures.MODES[failed.mode[j]], onset_s, due_s=end_s))
+        worn = np.flatnonzero(soh[:, j] < params.END_OF_LIFE_SOH.value)
+        if worn.size:
+            at_s = grid.start_s + int(worn[0]) * SECONDS_PER_DAY
+            found.append(Trouble(jar_id, WORN, at_s, due_s=at_s))
+    if precursor is not None:
+        due_s = model.trips[s][0][0] if model.trips[s] else _FOR_GOOD_S
+        found.append(Trouble(string.string_id, "thermal_runaway", precursor.onset_s, due_s=due_s))
+    t = model.timeline
+    for start_s, end_s in zip(t.charger_start_s.tolist(), t.charger_end_s.tolist(), strict=True):
+        found.append(Trouble(string.string_id, CHARGER, start_s, end_s))
+    return found
+
+
+def room_troubles(
+    seed: int, location: Location, sensor_id: str, grid: TimeGrid, scenario: Scenario
+) -> list[Trouble]:
+    """What is wrong with the cooling of a room during the run."""
+    down = cooling_episodes(
+        seed, location, grid.first_day, grid.end_day, grid.utc_offset_s, scenario
+    )
+    spans = zip(down.start_s.tolist(), down.end_s.tolist(), strict=True)
+    return [Trouble(sensor_id, COOLING, start_s, end_s) for start_s, end_s in spans]
+
+
+def score(
+    alerts: Iterable[Mapping[str, Any]],
+    troubles: Sequence[Trouble],
+    grid: TimeGrid,
+    strings: int = 1,
+) -> Sketch:
+    """Sketch of the alerts of a string (or of a room, with `strings` 0) and their truth.
+
+    `alerts` are rows of `schema.ALERT`. Names in the sketch: `raised`, `true` and `false`, each
+    followed by `/type/severity`; `due/kind` and `caught/kind` of jars and strings whose life ended
+    in the run, the latter with an alert of their own that was raised before and not over by then;
+    `lead_s/kind` from that alert to the end; `string_s` time under watch.
+
+    An alert of a jar is true if the jar, its string, or (of temperatures) its room is in trouble;
+    one of a string also if one of its jars is. What only a faulty sensor shows is false.
+    """
+    found: Counter[str] = Counter(string_s=strings * grid.duration_s)
+    rows = list(alerts)
+    for row in rows:
+        name = f"{row['alert_type']}/{row['severity']}"
+        found[f"raised/{name}"] += 1
+        found[f"{'true' if _is_true(row, troubles) else 'false'}/{name}"] += 1
+    for trouble in troubles:
+        if not grid.start_s <= trouble.due_s < grid.end_s:
+            continue
+        found[f"due/{trouble.kind}"] += 1
+        mine = [row["triggered_at"] // 1000 for row in rows if _announces(row, trouble)]
+        if mine:
+            found[f"caught/{trouble.kind}"] += 1
+            found[f"lead_s/{trouble.kind}"] += trouble.due_s - min(mine)
+    return dict(found)
+
+
+def _asset(row: Mapping[str, Any]) -> str:
+    return str(row["battery_id"] or row["string_id"] or row["sensor_id"])
+
+
+def _life_s(row: Mapping[str, Any]) -> tuple[int, int]:
+    resolved = row["resolved_at"]
+    return row["triggered_at"] // 1000, _FOR_GOOD_S if resolved is None else resolved // 1000
+
+
+def _is_true(row: Mapping[str, Any], troubles: Iterable[Trouble]) -> bool:
+    first_s, end_s = _life_s(row)
+    asset, string = _asset(row), row["string_id"]
+    warm = "temperature" in row["alert_type"]
+    for trouble in troubles:
+        if trouble.start_s >= end_s + NEAR_S or trouble.end_s <= first_s - NEAR_S:
+            continue
+        if trouble.kind == COOLING:
+            if warm:
+                return True
+        elif trouble.asset_id in (asset, string) or asset == string:
+            return True
+    return False
+
+
+def _announces(row: Mapping[str, Any], trouble: Trouble) -> bool:
+    first_s, end_s = _life_s(row)
+    of_it = trouble.asset_id in (row["battery_id"], row["string_id"])
+    return of_it and first_s < trouble.due_s <= end_s
+
+
+def rates(sketch: Mapping[str, int]) -> dict[str, float | None]:
+    """Precision of criticals and of all, recall by kind, false criticals per string-year.
+
+    None where nothing was raised, or nothing due.
+    """
+
+    def total(verdict: str, ending: str = "") -> int:
+        names = (n for n in sketch if n.startswith(f"{verdict}/") and n.endswith(ending))
+        return sum(sketch[name] for name in names)
+
+    def ratio(part: int, whole: float) -> float | None:
+        return part / whole if whole else None
+
+    years = sketch.get("string_s", 0) / (DAYS_PER_YEAR * SECONDS_PER_DAY)
+    found = {
+        "precision": ratio(total("true"), total("raised")),
+        "precision_critical": ratio(total("true", "/critical"), total("raised", "/critical")),
+        "false_critical_per_string_year": ratio(total("false", "/critical"), years),
+    }
+    for name in sorted(name for name in sketch if name.startswith("due/")):
+        kind = name.partition("/")[2]
+        found[f"recall/{kind}"] = ratio(sketch.get(f"caught/{kind}", 0), sketch[name])
+    return found
