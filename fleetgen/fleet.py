@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
-from typing import Any
-
-import numpy as np
 
 from fleetgen import rng
 from fleetgen.model import faults, params, population
 from fleetgen.rng import Stream
+from fleetgen.rows import Row, row_groups
 from fleetgen.schema import (
     ANOMALY,
     BATTERY,
@@ -20,33 +18,24 @@ from fleetgen.schema import (
     ENVIRONMENTAL_SENSOR,
     LOCATION,
     STRING,
-    Column,
     Table,
 )
 from fleetgen.spec import (
     DEFAULT_SCENARIO,
-    NULL,
     BatterySystem,
-    Chunk,
-    Codes,
     Fleet,
     Location,
-    Plain,
     RowGroup,
     Run,
     Scenario,
     TimeGrid,
 )
-from fleetgen.units import day_number, iso_instant
-
-Row = dict[str, Any]
+from fleetgen.units import iso_instant
 
 WARRANTY_YEARS = 3
 """Warranty from installation (an assumption: usual for stationary VRLA)."""
 
 _ENTITIES_AT_A_TIME = 24
-_ROW_GROUP_ROWS = 50_000
-"""Most rows whose texts fit 16-bit codes, with room to spare."""
 
 
 def dimension_tables(
@@ -91,7 +80,7 @@ def dimension_tables(
                     model.model_id, {n: getattr(model, n) for n in BATTERY_MODEL.names}
                 )
                 rows[STRING].append(_string_row(site.location, system, s))
-                rows[BATTERY] += _battery_rows(
+                rows[BATTERY] += battery_rows(
                     site.location,
                     system,
                     s,
@@ -101,7 +90,7 @@ def dimension_tables(
                     scenario,
                 )
     rows[BATTERY_MODEL] = [models[name] for name in sorted(models)]
-    return {table: _row_groups(table, entries) for table, entries in rows.items()}
+    return {table: row_groups(table, entries) for table, entries in rows.items()}
 
 
 def _location_row(location: Location, time_zone: str) -> Row:
@@ -145,7 +134,7 @@ def _string_row(location: Location, system: BatterySystem, s: int) -> Row:
     }
 
 
-def _battery_rows(
+def battery_rows(
     location: Location,
     system: BatterySystem,
     s: int,
@@ -154,6 +143,7 @@ def _battery_rows(
     start: date,
     scenario: Scenario,
 ) -> list[Row]:
+    """Rows of `battery` of the wanted jars of string number `s`."""
     string = system.strings[s]
     units = population.populate(seed, location, system, string, start, scenario)
     rated_ah = string.model.rated_capacity_ah
@@ -213,7 +203,7 @@ def anomaly_groups(
             for first in range(0, len(named), _ENTITIES_AT_A_TIME):
                 some = named[first : first + _ENTITIES_AT_A_TIME]
                 rows = [row for item in some for row in _fault_rows(run, *item)]
-                yield from _row_groups(ANOMALY, rows)
+                yield from row_groups(ANOMALY, rows)
     events = (e for e in run.scenario.injections if e.kind != "sensor_fault")
     rows = [
         _anomaly_row(grid, event.target, None, event.value or event.kind, *span, None, True)
@@ -221,7 +211,7 @@ def anomaly_groups(
         for span in [(event.start_s, event.start_s + event.duration_s)]
         if event.target in entities and span[0] < grid.end_s and span[1] > grid.start_s
     ]
-    yield from _row_groups(ANOMALY, rows)
+    yield from row_groups(ANOMALY, rows)
 
 
 def _fault_rows(run: Run, entity: str, family: faults.Family) -> Iterator[Row]:
@@ -258,25 +248,3 @@ def _anomaly_row(
         "magnitude": magnitude,
         "injected": injected,
     }
-
-
-def _row_groups(table: Table, rows: list[Row]) -> list[RowGroup]:
-    return [
-        _row_group(table, rows[first : first + _ROW_GROUP_ROWS])
-        for first in range(0, len(rows), _ROW_GROUP_ROWS)
-    ]
-
-
-def _row_group(table: Table, rows: list[Row]) -> RowGroup:
-    return {c.name: _chunk(c, [row[c.name] for row in rows]) for c in table.columns}
-
-
-def _chunk(column: Column, values: list[Any]) -> Chunk:
-    if column.kind in ("id", "text", "category"):
-        levels = tuple(dict.fromkeys(values))
-        code = {text: i for i, text in enumerate(levels)}
-        return Codes(np.array([code[v] for v in values], np.uint16), levels)
-    if column.kind == "date":
-        return Plain(np.array([day_number(v) for v in values], np.int64))
-    counts = [NULL if v is None else round(v * column.per_unit) for v in values]
-    return Plain(np.array(counts, np.int64))

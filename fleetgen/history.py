@@ -12,12 +12,33 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetgen import digest, fleet
+from fleetgen.derive.alerts import Alert, Place, alerts
+from fleetgen.derive.conditions import Condition, rules_of
+from fleetgen.derive.past import COLUMNS, StringPast, Unit
 from fleetgen.errors import StorageError
-from fleetgen.io import dataset, manifest
+from fleetgen.io import csv, dataset, manifest
 from fleetgen.io.store import Store, open_store
-from fleetgen.schema import Table
-from fleetgen.spec import Done, FileEntry, HistoryJob, RowGroup
+from fleetgen.rows import Row, row_groups
+from fleetgen.schema import ALERT, ALERT_CONDITION, BATTERY, FEATURE_STORE, RUL_PREDICTION, Table
+from fleetgen.spec import (
+    NULL,
+    AlertRule,
+    Codes,
+    Done,
+    FileEntry,
+    HistoryJob,
+    RowGroup,
+    StringJob,
+)
+from fleetgen.units import day_number
+
+Ints = NDArray[np.int64]
 
 CLOSING = "_fleetgen/closing"
 
@@ -27,7 +48,7 @@ class Derived:
     """CSV rows of tables that close with the run, without header, and sums for its report."""
 
     rows: Mapping[str, str]
-    sums: Mapping[str, float]
+    sums: Mapping[str, Any]
 
 
 def begin_history(job: HistoryJob) -> Callable[[], Done]:
@@ -63,7 +84,106 @@ def _until_s(job: HistoryJob) -> int:
 
 def derive(job: HistoryJob, store: Store) -> Derived:
     """Read what was measured, and derive what follows from it."""
-    raise NotImplementedError
+    first = job.parts[0]
+    if isinstance(first, StringJob):
+        return _of_string(job, first, store)
+    place = Place(first.location.location_id, sensor_id=first.sensor_id)
+    found = _alerts(job, place, {rule.name: rule for rule in job.run.alerts}, store)
+    return _derived(job, found, None)
+
+
+def _of_string(job: HistoryJob, first: StringJob, store: Store) -> Derived:
+    model = first.string.model
+    place = Place(first.location.location_id, first.system.system_id, first.string.string_id)
+    found = _alerts(job, place, rules_of(job.run.alerts, model), store)
+    return _derived(job, found, _predictions(job, first, store))
+
+
+def _derived(job: HistoryJob, found: list[Alert], predicted: list[RowGroup] | None) -> Derived:
+    offset_s = job.run.grid.utc_offset_s
+    groups = {ALERT: row_groups(ALERT, found), RUL_PREDICTION: predicted or []}
+    rows = {
+        table.name: csv.csv_bytes(table, each, offset_s, header=False).decode()
+        for table, each in groups.items()
+    }
+    return Derived(rows, {})
+
+
+def _alerts(
+    job: HistoryJob, place: Place, rules: Mapping[str, AlertRule], store: Store
+) -> list[Alert]:
+    """Alerts of all conditions of a string or room."""
+    rows = (
+        Condition(*row)
+        for group in groups_of(job, store, ALERT_CONDITION)
+        for row in _rows(group, ALERT_CONDITION)
+    )
+    return alerts(place, rules, job.run.grid, rows)
+
+
+def _rows(group: RowGroup, table: Table) -> Iterator[tuple[Any, ...]]:
+    """Rows of a row group: texts, counts, and instants in seconds."""
+    columns = []
+    for column in table.columns:
+        chunk = group[column.name]
+        if isinstance(chunk, Codes):
+            columns.append([chunk.levels[code] for code in chunk.codes])
+        else:
+            counts = digest.instants_ms(chunk)
+            columns.append((counts // 1000 if column.kind == "instant" else counts).tolist())
+    return zip(*columns, strict=True)
+
+
+def _predictions(job: HistoryJob, first: StringJob, store: Store) -> list[RowGroup]:
+    """Weekly predictions from the features of a string, part after part."""
+    run, model = job.run, first.string.model
+    rows = fleet.battery_rows(
+        first.location,
+        first.system,
+        first.string_index,
+        {*first.jar_ids},
+        run.seed,
+        run.grid.start,
+        run.scenario,
+    )
+    units = [
+        Unit(
+            row["battery_id"],
+            day_number(row["installed_date"]),
+            _as_written("initial_resistance_mohm", row),
+            _as_written("initial_capacity_ah", row) / model.rated_capacity_ah,
+        )
+        for row in rows
+    ]
+    float_v = 0.5 * (model.float_min_v + model.float_max_v)
+    past = StringPast(units, float(model.cells), float_v, run.grid.utc_offset_s)
+    found = []
+    for group in groups_of(job, store, FEATURE_STORE):
+        ids = [unit.battery_id for unit in units]
+        predicted = past.take(*_by_unit(group, ids))
+        if predicted is not None:
+            found.append(predicted)
+    return found
+
+
+def _as_written(name: str, row: Row) -> float:
+    """A value of `battery` as readers find it."""
+    per_unit = BATTERY.column(name).per_unit
+    return round(float(row[name]) * per_unit) / per_unit
+
+
+def _by_unit(group: RowGroup, ids: list[str]) -> tuple[Ints, dict[str, Ints]]:
+    """Instants of a group of features, (hour,), and the columns of predictions, (unit, hour)."""
+    stamps, names = digest.instants_ms(group["feature_ts"]), group["battery_id"]
+    if not isinstance(names, Codes):
+        raise ValueError("no ids")
+    hours, column = np.unique(stamps, return_inverse=True)
+    row = np.array([ids.index(str(name)) for name in names.levels])[names.codes]
+    found = {}
+    for name in COLUMNS:
+        found[name] = np.full((len(ids), len(hours)), NULL)
+        found[name][row, column] = digest.instants_ms(group[name])
+    return hours, found
 
 
 def groups_of(job: HistoryJob, store: Store, table: Table) -> Iterator[RowGroup]:

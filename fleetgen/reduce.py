@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from fleetgen import __version__, export, fleet
+from fleetgen import __version__, export, fleet, history
 from fleetgen.config import RunConfig
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest
@@ -25,12 +25,14 @@ from fleetgen.schema import (
     ANOMALY,
     DATA_VERSION,
     FEATURE_STORE,
+    HISTORIES,
     PARTED,
     REPORT_FILE,
     SCHEMA_VERSION,
     SINGLE_FILES,
     STATES_FILE,
     TABLES,
+    Table,
 )
 from fleetgen.spec import FileEntry, PartJob, Receipt, StringJob
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key, part_path, part_tables
@@ -46,6 +48,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         closing = [
             *_dimensions(config, plan, store),
             _anomalies(plan, store),
+            *(_of_histories(plan, store, table) for table in HISTORIES),
             _feature_file(plan, store, summary.rows[FEATURE_STORE.name]),
             *_single_files(plan, store, summary.rows),
             _states(plan, store, summary.batteries),
@@ -83,7 +86,7 @@ def closing_names(rows: Mapping[str, int] | None = None) -> Iterator[str]:
 
 def clean(store: Store) -> None:
     """Delete what only the run needed."""
-    store.delete([*store.keys(MEMBERS), *store.keys(CHECKPOINTS)])
+    store.delete([*store.keys(MEMBERS), *store.keys(CHECKPOINTS), *store.keys(history.CLOSING)])
 
 
 def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
@@ -157,6 +160,22 @@ def _anomalies(plan: Plan, store: Store) -> FileEntry:
             yield csv.csv_bytes(ANOMALY, [group], offset_s, header=False)
 
     entry = _put(store, ANOMALY.name, f"{ANOMALY.name}.csv", 0, pieces())
+    return replace(entry, rows=rows)
+
+
+def _of_histories(plan: Plan, store: Store, table: Table) -> FileEntry:
+    """What follows from the histories of strings and rooms, as CSV."""
+    rows = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal rows
+        yield csv.header_line(table)
+        for job in plan.histories:
+            text = history.read(job, store).rows[table.name].encode()
+            rows += text.count(b"\n")
+            yield text
+
+    entry = _put(store, table.name, f"{table.name}.csv", 0, pieces())
     return replace(entry, rows=rows)
 
 

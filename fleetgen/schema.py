@@ -621,8 +621,138 @@ ALERT = Table(
     "Alerts raised over measured values: one open at a time of each asset and type.",
 )
 
+SPLITS = ("train", "validation", "test")
+"""What a jar's rows may be used for, in the order of a model's life."""
+
+RUL_HORIZON_DAYS = 7305
+"""Longest remaining life that is predicted: 20 years. A life beyond it counts as this long."""
+
+_RUL = (0, RUL_HORIZON_DAYS)
+
+RUL_PREDICTION = Table(
+    "rul_prediction",
+    "derived",
+    "jar, week",
+    ("predicted_at", "battery_id"),
+    "table",
+    (
+        Column(
+            "predicted_at",
+            "instant",
+            "local Monday 00:00; the row uses what was measured before",
+            unit=_INSTANT_UNIT,
+        ),
+        _BATTERY_ID,
+        Column(
+            "rul_days",
+            "float",
+            "expected remaining life: to 80 % SOH or a failure, at most 20 years; all are null "
+            "without a reading of the resistance in the last four weeks",
+            "d",
+            nullable=True,
+            valid=_RUL,
+        ),
+        Column(
+            "rul_lower_ci_days",
+            "float",
+            "lower end of the 80 % interval: exceeded with probability 0.9",
+            "d",
+            nullable=True,
+            valid=_RUL,
+        ),
+        Column(
+            "rul_upper_ci_days",
+            "float",
+            "upper end of the 80 % interval: exceeded with probability 0.1",
+            "d",
+            nullable=True,
+            valid=_RUL,
+        ),
+        Column(
+            "failure_probability_30d",
+            "float",
+            "probability that the life ends within 30 days",
+            "1",
+            10_000,
+            True,
+            (0, 1),
+        ),
+        Column(
+            "failure_probability_90d",
+            "float",
+            "probability that the life ends within 90 days",
+            "1",
+            10_000,
+            True,
+            (0, 1),
+        ),
+        Column(
+            "confidence_score",
+            "float",
+            "1 - (upper - lower) / (upper + lower): 1 for a certain life, 0 for no idea of it",
+            "1",
+            1000,
+            True,
+            (0, 1),
+        ),
+    ),
+    "Weekly predictions of each jar's remaining life by the baseline estimator (docs/rul.md), from "
+    "measured data alone.",
+)
+
+SPLIT = Table(
+    "split",
+    "dimension",
+    "jar",
+    ("battery_id",),
+    "table",
+    (
+        _BATTERY_ID,
+        _STRING_ID,
+        _LOCATION_ID,
+        Column(
+            "split",
+            "text",
+            "train, validation or test, the same for all jars of a string, which share its "
+            "current; about 60, 20 and 20 % of the strings of each location",
+        ),
+        Column(
+            "location_split",
+            "text",
+            "train, validation or test, the same for all jars of a location, which share its room "
+            "and weather: the stricter question, how a model does at a place it never saw",
+        ),
+        Column(
+            "train_until",
+            "instant",
+            "for a split by time: train on rows before it (70 % of the run); null in a run under "
+            "10 days",
+            unit=_INSTANT_UNIT,
+            nullable=True,
+        ),
+        Column(
+            "embargo_until",
+            "instant",
+            "for a split by time: test on rows from here on (80 % of the run), use none between, "
+            "for features look back; null in a run under 10 days",
+            unit=_INSTANT_UNIT,
+            nullable=True,
+        ),
+    ),
+    "Which rows a model may learn from and which judge it. Cross it with time: train on rows of "
+    "train jars before train_until, test on rows of test jars from embargo_until on.",
+)
+
 TELEMETRY: tuple[Table, ...] = (JAR_RAW, JAR_CALC, STRING_RAW, STRING_CALC, ENV, FEATURE_STORE)
-DIMENSIONS = (LOCATION, BATTERY_MODEL, BATTERY_SYSTEM, STRING, BATTERY, ENVIRONMENTAL_SENSOR)
+DIMENSIONS = (
+    LOCATION,
+    BATTERY_MODEL,
+    BATTERY_SYSTEM,
+    STRING,
+    BATTERY,
+    ENVIRONMENTAL_SENSOR,
+    SPLIT,
+)
 EPISODES = (ANOMALY,)
 RECORDS: tuple[Table, ...] = (ALERT_CONDITION,)
 """Tables in parts with a row for each thing that happens; a part in which nothing does has no file
@@ -631,7 +761,7 @@ of them."""
 PARTED = (*TELEMETRY, *RECORDS)
 """Tables that lie in parts; all others close with the run."""
 
-HISTORIES = (ALERT,)
+HISTORIES = (ALERT, RUL_PREDICTION)
 """Tables that follow from all that was measured of a string or a room, and close with the run."""
 
 TABLES = {table.name: table for table in (*PARTED, *DIMENSIONS, *EPISODES, *HISTORIES)}

@@ -1,0 +1,1 @@
+"""Fitting and judging the baseline estimator of remaining life."""
