@@ -26,6 +26,7 @@ from fleetgen.io import csv, dataset, manifest
 from fleetgen.io.store import Store, open_store
 from fleetgen.rows import Row, row_groups
 from fleetgen.schema import ALERT, ALERT_CONDITION, BATTERY, FEATURE_STORE, RUL_PREDICTION, Table
+from fleetgen.score import Trouble, room_troubles, score, string_troubles
 from fleetgen.spec import (
     NULL,
     AlertRule,
@@ -33,9 +34,11 @@ from fleetgen.spec import (
     Done,
     FileEntry,
     HistoryJob,
+    PartJob,
     RowGroup,
     StringJob,
 )
+from fleetgen.system import system_model
 from fleetgen.units import day_number
 
 Ints = NDArray[np.int64]
@@ -45,10 +48,13 @@ CLOSING = "_fleetgen/closing"
 
 @dataclass(frozen=True)
 class Derived:
-    """CSV rows of tables that close with the run, without header, and sums for its report."""
+    """CSV rows of tables that close with the run, without header, and scores against the truth.
+
+    `scores` are the sketches of `score.score` (alerts) and `scores.Scores` (rul).
+    """
 
     rows: Mapping[str, str]
-    sums: Mapping[str, Any]
+    scores: Mapping[str, Mapping[str, Any]]
 
 
 def begin_history(job: HistoryJob) -> Callable[[], Done]:
@@ -70,7 +76,7 @@ def read(job: HistoryJob, store: Store) -> Derived:
     with suppress(StorageError, ValueError, LookupError, TypeError, AttributeError):
         found = json.loads(store.get(_where(job.key)))
         if (found["plan"], found["until"]) == (job.run.plan_digest, _until_s(job)):
-            return Derived(dict(found["rows"]), dict(found["sums"]))
+            return Derived(dict(found["rows"]), dict(found["scores"]))
     return derive(job, store)
 
 
@@ -89,24 +95,39 @@ def derive(job: HistoryJob, store: Store) -> Derived:
         return _of_string(job, first, store)
     place = Place(first.location.location_id, sensor_id=first.sensor_id)
     found = _alerts(job, place, {rule.name: rule for rule in job.run.alerts}, store)
-    return _derived(job, found, None)
+    troubles = _room_troubles(first)
+    return _derived(job, found, [], {"alerts": score(found, troubles, job.run.grid, strings=0)})
 
 
 def _of_string(job: HistoryJob, first: StringJob, store: Store) -> Derived:
     model = first.string.model
     place = Place(first.location.location_id, first.system.system_id, first.string.string_id)
     found = _alerts(job, place, rules_of(job.run.alerts, model), store)
-    return _derived(job, found, _predictions(job, first, store))
+    run, s = job.run, first.string_index
+    system = system_model(run.seed, first.location, first.system, run.grid, run.scenario)
+    troubles = string_troubles(system, s, _room_troubles(first))
+    scores = {"alerts": score(found, troubles, run.grid)}
+    return _derived(job, found, _predictions(job, first, store), scores)
 
 
-def _derived(job: HistoryJob, found: list[Alert], predicted: list[RowGroup] | None) -> Derived:
+def _room_troubles(part: PartJob) -> list[Trouble]:
+    run = part.run
+    return room_troubles(run.seed, part.location, part.sensor_id, run.grid, run.scenario)
+
+
+def _derived(
+    job: HistoryJob,
+    found: list[Alert],
+    predicted: list[RowGroup],
+    scores: Mapping[str, Mapping[str, Any]],
+) -> Derived:
     offset_s = job.run.grid.utc_offset_s
-    groups = {ALERT: row_groups(ALERT, found), RUL_PREDICTION: predicted or []}
+    groups = {ALERT: row_groups(ALERT, found), RUL_PREDICTION: predicted}
     rows = {
         table.name: csv.csv_bytes(table, each, offset_s, header=False).decode()
         for table, each in groups.items()
     }
-    return Derived(rows, {})
+    return Derived(rows, scores)
 
 
 def _alerts(
