@@ -330,7 +330,7 @@ RowGroup = dict[str, Chunk]
 
 @dataclass(frozen=True)
 class Run:
-    """What every job of a run has in common."""
+    """What every job of a run has in common; `window_hours` is the length of feature windows."""
 
     seed: int
     grid: TimeGrid
@@ -340,6 +340,7 @@ class Run:
     plan_digest: str
     scenario: Scenario = DEFAULT_SCENARIO
     storage_options: tuple[tuple[str, str], ...] = ()
+    window_hours: int = 1
 
 
 @dataclass(frozen=True)

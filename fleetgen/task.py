@@ -235,10 +235,12 @@ def _string_part(job: StringJob) -> Part:
         s,
         job.jar_ids,
         clock,
+        run.window_hours,
         hours,
         account,
         string_hours,
         sample.room_hours(room, clock),
+        sample.jar_baselines(model, path, s, clock, past),
         part.tally,
     )
     if features is not None:

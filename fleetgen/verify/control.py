@@ -146,9 +146,9 @@ def _receipt(place: Place, job: PartJob, found: Findings) -> Receipt | None:
 
 
 def tables_of(job: PartJob) -> list[str]:
-    """Tables of which a part has a file; features only where an hour is complete."""
-    hours = BlockClock(job.run.grid, job.block).hours
-    return [table.name for table in part_tables(job) if hours or table is not FEATURE_STORE]
+    """Tables of which a part has a file; features only where a window is complete."""
+    windows = BlockClock(job.run.grid, job.block).windows(job.run.window_hours)
+    return [table.name for table in part_tables(job) if windows or table is not FEATURE_STORE]
 
 
 def disputed(file: File) -> bool:
