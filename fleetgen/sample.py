@@ -62,6 +62,7 @@ _DISCHARGE = MODES.index("discharge")
 _EQUALIZE = MODES.index("equalize")
 _NULL32 = sensors.NULL_COUNT
 _JAR_UNITS = tuple(JAR_RAW.column(name).per_unit for name in faults.JAR.channels)
+_DEGREES = faults.JAR.channels.index("temperature_c")
 _OHMIC = faults.JAR.channels.index("resistance_mohm")
 _ROOM_UNIT = ENV.column("temperature_c").per_unit
 
@@ -126,6 +127,10 @@ class BlockClock:
         step_ms = 1000 * SECONDS_PER_HOUR * length
         start_ms = 1000 * self.grid.midnight_s(self.block.first_day)
         return Instants(start_ms + step_ms, step_ms, self.windows(length))
+
+    def ends_with_window(self, length: int) -> bool:
+        """Whether the run is a whole number of windows of `length` hours."""
+        return self.grid.duration_s % (SECONDS_PER_HOUR * length) == 0
 
     def window_bounds(self, length: int) -> Ints:
         """Numbers of the windows at which the block's days begin, and the end, (day + 1,)."""
@@ -539,11 +544,12 @@ def sample_jar(
     `lost` are the rows of the string's communication losses.
     """
 
-    def at(then_s: int) -> BlockReplay:
+    def at(_: int, then_s: int) -> BlockReplay:
         here = then_s >= clock.grid.midnight_s(played.block.first_day)
         return played if here else past(then_s)[1]
 
-    return _reported_jar(model, s, j, played, lost, clock, at)
+    readings = _reading_runs(played, j, clock)
+    return _reported_jar(model, s, j, played, readings, lost, clock, at)
 
 
 def _reported_jar(
@@ -551,11 +557,15 @@ def _reported_jar(
     s: int,
     j: int,
     played: BlockReplay,
+    readings: Runs,
     lost: Sequence[slice],
     clock: BlockClock,
-    at: Callable[[int], BlockReplay],
+    at: Callable[[int, int], BlockReplay],
 ) -> tuple[Counts, Runs]:
-    """What `sample_jar` gives; `at` are the physics of the day in which a reading got stuck."""
+    """What `sample_jar` gives, of `readings` that nothing has falsified.
+
+    `at` gives the physics of the day that holds an instant at which a channel got stuck.
+    """
     ticks = clock.ticks
     found = _faults(model, faults.JAR, model.system.strings[s].jar_ids[j], ticks)
     shown = faults.seen(found, ticks)
@@ -564,7 +574,7 @@ def _reported_jar(
 
     def stuck(fault: faults.Fault) -> int:
         then_s = max(fault.start_s, clock.grid.start_s)
-        return _stuck_jar(model, s, j, at(then_s), then_s)[fault.channel]
+        return _stuck_jar(model, s, j, at(fault.channel, then_s), then_s)[fault.channel]
 
     for fault in shown:
         if fault.channel < _OHMIC:
@@ -578,7 +588,7 @@ def _reported_jar(
     for rows in lost:
         counts[:, rows] = _NULL32
         edits.append((rows, partial(_always, NULL)))
-    return counts, _edited(_reading_runs(played, j, clock), edits)
+    return counts, _edited(readings, edits)
 
 
 def _always(count: int, _: Ints) -> int:
@@ -796,11 +806,17 @@ def jar_baselines(
     ]
     since_s = SECONDS_PER_DAY * np.arange(first - grid.first_day, block.end_day - grid.first_day)
     unsampled = since_s % grid.interval_s != 0
+
+    def at(channel: int, then_s: int) -> BlockReplay:
+        if channel == _DEGREES:
+            return past(then_s)[1]
+        day = _local_day(grid, then_s)
+        return _at_midnights(model, path, s, Block(day, day + 1))
+
     out = np.empty((jars, block.days), np.int64)
     for j in range(jars):
-        (_, degrees), runs = _reported_jar(
-            model, s, j, played, lost, daily, lambda then_s: past(then_s)[1]
-        )
+        readings = Runs(np.ones(daily.rows, np.int64), played.readings[:-1, j].astype(np.int64))
+        (_, degrees), runs = _reported_jar(model, s, j, played, readings, lost, daily, at)
         dark = unsampled | (degrees == _NULL32)
         temperature_mc = np.where(dark, NULL, 100 * degrees.astype(np.int64))
         values = features.at_25c(np.repeat(runs.counts, runs.lengths), temperature_mc)
@@ -854,7 +870,7 @@ def feature_group(
     stamp = clock.window_ends(window_hours)
     prefix = digest.instant_prefix(stamp.first_ms, stamp.step_ms, windows)
     jars = features.jar_windows(jar_hours, np.diff(clock.hour_bounds), window_hours)
-    all_jars = jars[:, :, [features.V_SAMPLES, features.V_SUM]].sum(axis=0)
+    all_jars = features.whole_sum(jars[:, :, [features.V_SAMPLES, features.V_SUM]], 0)
     _, twice_median = features.medians(features.mean_volts(jars).T)
     room = features.room_windows(room_hours, window_hours)
     shared = features.string_features(

@@ -582,6 +582,9 @@ TABLES = {table.name: table for table in (*TELEMETRY, *DIMENSIONS, *EPISODES)}
 STATES_FILE = "battery_states.json"
 """Truth of each jar at the end of the run."""
 
+THROUGHPUT_TRUE, THROUGHPUT_ERROR = "ah_throughput true", "ah_throughput error"
+"""Sketches in receipts [mAh]: the truth at the end of the run, and the last feature row less it."""
+
 SingleForm = Literal["csv.gz", "csv"]
 
 SINGLE_FILES: dict[str, SingleForm] = {JAR_RAW.name: "csv.gz", JAR_CALC.name: "csv"}

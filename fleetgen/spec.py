@@ -416,7 +416,8 @@ class FileEntry:
 class Receipt:
     """Proof that a part is whole; written last.
 
-    `statistics` maps `table.column` to integer sketches (counts, never floats), `states` a
+    `statistics` maps `table.column`, and `schema.THROUGHPUT_TRUE` and `THROUGHPUT_ERROR` in the
+    last block, to integer sketches (counts, never floats), `states` a
     battery to its truth at the end of the run (in the last block only). `plan` is the digest of
     the plan that made the part.
     """

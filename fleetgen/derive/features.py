@@ -374,6 +374,12 @@ def _ratio(numerator: Ints, denominator: Ints) -> Ints:
     return np.where(denominator == 0, NULL, (2 * numerator + safe) // (2 * safe))
 
 
+def whole_sum(counts: Ints, axis: int) -> Ints:
+    """Sum of integers along an axis, equal in any order."""
+    total: Ints = counts.sum(axis=axis)
+    return total
+
+
 def jar_windows(hours: Ints, rows: Ints, length: int) -> Ints:
     """Sums of windows of `length` hours, (jar, window, 11), from those of hours (jar, hour, 11).
 
@@ -381,12 +387,12 @@ def jar_windows(hours: Ints, rows: Ints, length: int) -> Ints:
     """
     jars, windows = len(hours), hours.shape[1] // length
     parts = hours[:, : windows * length].reshape(jars, windows, length, JAR_COLUMNS)
-    out: Ints = parts.sum(axis=2)
+    out = whole_sum(parts, 2)
     if length == 1:
         return out
     volts, total = parts[..., V_SAMPLES], parts[..., V_SUM]
     squares = (parts[..., V_SQUARES] + total * total) // np.where(volts == 0, 1, volts)
-    out[..., V_SQUARES] = out[..., V_SAMPLES] * squares.sum(axis=2) - out[..., V_SUM] ** 2
+    out[..., V_SQUARES] = out[..., V_SAMPLES] * whole_sum(squares, 2) - out[..., V_SUM] ** 2
     out[..., V_MIN] = np.where(volts == 0, -NULL - 1, parts[..., V_MIN]).min(axis=2)
     out[..., V_MAX] = np.where(volts == 0, NULL, parts[..., V_MAX]).max(axis=2)
     out[..., C_MAX] = np.where(parts[..., C_SAMPLES] == 0, NULL, parts[..., C_MAX]).max(axis=2)
@@ -400,14 +406,13 @@ def string_windows(hours: Ints, length: int) -> Ints:
     """Sums of windows of `length` hours, (window, 11), from those of hours."""
     windows = len(hours) // length
     parts = hours[: windows * length].reshape(windows, length, STRING_COLUMNS)
-    return np.concatenate([parts[:, :, :REMOVED].sum(axis=1), parts[:, -1, REMOVED:]], axis=1)
+    return np.concatenate([whole_sum(parts[:, :, :REMOVED], 1), parts[:, -1, REMOVED:]], axis=1)
 
 
 def room_windows(hours: Ints, length: int) -> Ints:
     """Number and sum of temperatures in windows of `length` hours, (window, 2), from hours."""
     windows = len(hours) // length
-    sums: Ints = hours[: windows * length].reshape(windows, length, 2).sum(axis=1)
-    return sums
+    return whole_sum(hours[: windows * length].reshape(windows, length, 2), 1)
 
 
 def at_25c(reading: Ints, temperature_mc: Ints) -> Ints:
@@ -426,7 +431,7 @@ def at_25c(reading: Ints, temperature_mc: Ints) -> Ints:
 def medians(values: Ints) -> tuple[Ints, Ints]:
     """Number of known values along the last axis, and twice their median (NULL of none)."""
     ordered = np.sort(values, axis=-1)  # null is the least of all
-    known = (ordered != NULL).sum(axis=-1)
+    known = np.count_nonzero(ordered != NULL, axis=-1)
     begin = values.shape[-1] - known
     least = np.minimum(begin + np.maximum(known - 1, 0) // 2, values.shape[-1] - 1)
     most = np.minimum(begin + known // 2, values.shape[-1] - 1)
