@@ -41,6 +41,7 @@ STEPS = {
         "fleetgen.derive.features.jar_hours",
         "fleetgen.sample.feature_group",
         "fleetgen.sample.string_account",
+        "fleetgen.sample.jar_baselines",
     ),
     "logical digests": ("fleetgen.sample.Tally.digest", "fleetgen.digest.instant_prefix"),
     "encode": (

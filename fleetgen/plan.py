@@ -161,8 +161,14 @@ def rows_of(job: PartJob) -> int:
     samples = grid.first_index(end) - grid.first_index(start)
     if isinstance(job, RoomJob):
         return samples
-    hours = max(0, (min(grid.end_s, end) - start) // SECONDS_PER_HOUR)
-    return 2 * samples * (len(job.jar_ids) + 1) + hours * len(job.jar_ids)
+    return 2 * samples * (len(job.jar_ids) + 1) + _windows(job) * len(job.jar_ids)
+
+
+def _windows(job: PartJob) -> int:
+    """Complete feature windows in a part's block."""
+    grid = job.run.grid
+    start, end = grid.midnight_s(job.block.first_day), grid.midnight_s(job.block.end_day)
+    return max(0, min(grid.end_s, end) - start) // (SECONDS_PER_HOUR * job.run.window_hours)
 
 
 def make_plan(config: RunConfig, output_url: str, extents: tuple[int, ...] = ()) -> Plan:
@@ -183,6 +189,7 @@ def make_plan(config: RunConfig, output_url: str, extents: tuple[int, ...] = ())
         scenario=config.to_scenario(),
         storage_options=config.output.to_options(),
         alerts=config.to_alert_rules(),
+        window_hours=config.features.window_hours,
     )
     extents, most_days = extents or (grid.duration_s,), config.execution.block_days
     rows = ROWS_PER_PART[_encoding(run)]
@@ -216,17 +223,16 @@ def estimate(plan: Plan, workers: int) -> Estimate:
     jars = sum(len(jar_ids) for jar_ids in plan.selected.values())
     strings = len({job.string.string_id for job in plan.strings})
     sensors = len({job.sensor_id for job in plan.rooms})
-    hours = grid.duration_s // SECONDS_PER_HOUR
+    windows = grid.duration_s // (SECONDS_PER_HOUR * plan.run.window_hours)
     rows = {
         "telemetry_jar_raw": jars * grid.instants,
         "telemetry_jar_calc": jars * grid.instants,
         "telemetry_string_raw": strings * grid.instants,
         "telemetry_string_calc": strings * grid.instants,
         "telemetry_env": sensors * grid.instants,
-        "feature_store": jars * hours,
+        "feature_store": jars * windows,
     }
-    with_hours = 5 if hours else 4
-    files = with_hours * len(plan.strings) + len(plan.rooms)
+    files = sum(4 + (_windows(job) > 0) for job in plan.strings) + len(plan.rooms)
     written = plan.run.format != "none"
     encoding = _encoding(plan.run)
     per_row = BYTES_PER_ROW[encoding]

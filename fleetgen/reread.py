@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetgen import digest
-from fleetgen.derive.features import WINDOW_HOURS
 from fleetgen.sample import BlockClock
 from fleetgen.schema import FEATURE_STORE, JAR_CALC, JAR_RAW, RECORDS, Table
 from fleetgen.spec import Chunk, Codes, PartJob, Plain, RowGroup, StringJob
 from fleetgen.task import midnights_ms
-from fleetgen.units import SECONDS_PER_HOUR, day_date
-
-_HOURS_PER_DAY = 24
+from fleetgen.units import day_date
 
 
 def row_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[str, str]:
@@ -122,10 +119,8 @@ def _clock(job: PartJob, table: Table) -> tuple[int, int, int, NDArray[np.int64]
     if table.name != FEATURE_STORE.name:
         step_ms = 1000 * job.run.grid.interval_s
         return 1000 * clock.first_s, step_ms, clock.rows, clock.day_bounds
-    window_ms = 1000 * SECONDS_PER_HOUR * WINDOW_HOURS
-    first_ms = 1000 * job.run.grid.midnight_s(job.block.first_day) + window_ms
-    days = np.arange(job.block.days + 1)
-    return first_ms, window_ms, clock.hours, np.minimum(_HOURS_PER_DAY * days, clock.hours)
+    ends = clock.window_ends(job.run.window_hours)
+    return ends.first_ms, ends.step_ms, ends.rows, clock.window_bounds(job.run.window_hours)
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ group at a time. Blocks are cut into row groups of whole local days.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -48,7 +48,7 @@ from fleetgen.spec import (
     TimeGrid,
 )
 from fleetgen.system import SystemModel, load_frac
-from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date
+from fleetgen.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date
 from fleetgen.world import World, world
 
 Ints = NDArray[np.int64]
@@ -65,6 +65,7 @@ _DISCHARGE = MODES.index("discharge")
 _EQUALIZE = MODES.index("equalize")
 _NULL32 = sensors.NULL_COUNT
 _JAR_UNITS = tuple(JAR_RAW.column(name).per_unit for name in faults.JAR.channels)
+_DEGREES = faults.JAR.channels.index("temperature_c")
 _OHMIC = faults.JAR.channels.index("resistance_mohm")
 _ROOM_UNIT = ENV.column("temperature_c").per_unit
 
@@ -119,6 +120,25 @@ class BlockClock:
         """Rows at which the block's complete hours begin, and the end, int64 (hour + 1,)."""
         start = self.grid.midnight_s(self.block.first_day)
         return self.bounds(start + SECONDS_PER_HOUR * np.arange(self.hours + 1))
+
+    def windows(self, length: int) -> int:
+        """Complete windows of `length` hours in the block; they divide a day."""
+        return self.hours // length
+
+    def window_ends(self, length: int) -> Instants:
+        """Instants at which the block's complete windows of `length` hours end."""
+        step_ms = 1000 * SECONDS_PER_HOUR * length
+        start_ms = 1000 * self.grid.midnight_s(self.block.first_day)
+        return Instants(start_ms + step_ms, step_ms, self.windows(length))
+
+    def ends_with_window(self, length: int) -> bool:
+        """Whether the run is a whole number of windows of `length` hours."""
+        return self.grid.duration_s % (SECONDS_PER_HOUR * length) == 0
+
+    def window_bounds(self, length: int) -> Ints:
+        """Numbers of the windows at which the block's days begin, and the end, (day + 1,)."""
+        days = np.arange(self.block.days + 1)
+        return np.minimum(HOURS_PER_DAY // length * days, self.windows(length))
 
     @cached_property
     def prefix(self) -> NDArray[np.uint64]:
@@ -282,9 +302,7 @@ def sample_string(
         physics = (around, played) if here else past(then_s)
         return int(_read_string(model, s, *physics, Ticks(then_s, 1, 1)).counts[fault.channel, 0])
 
-    family = faults.UPS_STRING if model.system.kind == "UPS" else faults.RECTIFIER_STRING
-    found = _faults(model, family, model.system.strings[s].string_id, ticks)
-    for fault in faults.seen(found, ticks):
+    for fault in _string_faults(model, s, ticks):
         rows = fault.rows
         if fault.kind == faults.COMMUNICATION_LOSS:
             mode[rows] = features.NO_MODE
@@ -294,6 +312,12 @@ def sample_string(
             _silence(fault, counts, stuck)
             counts[5, rows] = _power(counts[0, rows], counts[1, rows])
     return replace(samples, lost=tuple(lost))
+
+
+def _string_faults(model: SystemModel, s: int, ticks: Ticks) -> list[faults.Fault]:
+    """Faults of string `s` that hold at one of the instants."""
+    family = faults.UPS_STRING if model.system.kind == "UPS" else faults.RECTIFIER_STRING
+    return faults.seen(_faults(model, family, model.system.strings[s].string_id, ticks), ticks)
 
 
 def _faults(
@@ -441,22 +465,14 @@ def string_groups(
 def string_account(
     model: SystemModel, path: SlowPath, s: int, samples: StringSamples, clock: BlockClock
 ) -> tuple[features.Account, Ints]:
-    """What ran up before the block, and the string's hourly sums in it, (hour, 7).
+    """What ran up before the block, and the string's hourly sums in it, (hour, 11).
 
     `samples` are those of the block. Of the days before, those without time on battery add
     nothing; the others are replayed and sampled again, each group of neighbouring ones with the
-    day before it, which holds the sensor's zero.
+    day before it, which holds the sensor's zero, and what of the recharge lies in days after it.
     """
     grid, block = clock.grid, clock.block
     account = features.Account()
-
-    def hourly(samples: StringSamples, of: BlockClock) -> Ints:
-        return string_hours(model, s, samples.mode, samples.counts, of, of.hour_bounds)
-
-    def take(sums: Ints) -> None:
-        account.cycles += int(sums[:, features.CYCLES].sum())
-        account.charge += int(sums[:, features.CHARGE].sum())
-
     spans: list[Block] = []
     for day in path.discharge_days(s, grid.first_day, block.first_day):
         first = max(day - 1, grid.first_day)
@@ -467,19 +483,37 @@ def string_account(
     halo = Block(max(block.first_day - 1, grid.first_day), block.first_day)
     if spans and spans[-1].end_day >= halo.first_day:
         halo = Block(min(spans.pop().first_day, halo.first_day), block.first_day)
-    for span in spans:
-        before = BlockClock(grid, span)
-        take(hourly(_again(model, path, s, before), before))
+    for n, span in enumerate(spans):
+        later = spans[n + 1] if n + 1 < len(spans) else halo
+        sums = _span_hours(model, path, s, grid, span)
+        while features.pending(sums) and span.end_day < later.first_day:
+            span = Block(span.first_day, span.end_day + 1)
+            sums = _span_hours(model, path, s, grid, span)
+        if not features.pending(sums):
+            account.take(sums)
+        elif n + 1 < len(spans):
+            spans[n + 1] = Block(span.first_day, later.end_day)
+        else:
+            halo = Block(span.first_day, halo.end_day)
     if not halo.days:
-        return account, hourly(samples, clock)
+        return account, string_hours(
+            model, s, samples.mode, samples.counts, clock, clock.hour_bounds
+        )
     before = BlockClock(grid, halo)
     earlier = _again(model, path, s, before)
     mode = np.concatenate([earlier.mode, samples.mode])
     counts = np.concatenate([earlier.counts, samples.counts], axis=1)
     bounds = np.concatenate([before.hour_bounds[:-1], before.rows + clock.hour_bounds])
     sums = string_hours(model, s, mode, counts, before, bounds)
-    take(sums[: before.hours])
+    account.take(sums[: before.hours])
     return account, sums[before.hours :]
+
+
+def _span_hours(model: SystemModel, path: SlowPath, s: int, grid: TimeGrid, span: Block) -> Ints:
+    """Hourly sums of a span of days before the block, sampled again."""
+    clock = BlockClock(grid, span)
+    samples = _again(model, path, s, clock)
+    return string_hours(model, s, samples.mode, samples.counts, clock, clock.hour_bounds)
 
 
 def _again(model: SystemModel, path: SlowPath, s: int, clock: BlockClock) -> StringSamples:
@@ -496,7 +530,7 @@ def string_hours(
     clock: BlockClock,
     bounds: Ints,
 ) -> Ints:
-    """Hourly sums of samples that begin where `clock` does, (hour, 7)."""
+    """Hourly sums of samples that begin where `clock` does, (hour, 11)."""
     rated_ah = model.system.strings[s].model.rated_capacity_ah
     channels = counts[[1, 2, 6]]
     return features.string_hours(mode, channels, bounds, clock.grid.interval_s, rated_ah)
@@ -518,6 +552,29 @@ def sample_jar(
 
     `lost` are the rows of the string's communication losses.
     """
+
+    def at(_: int, then_s: int) -> BlockReplay:
+        here = then_s >= clock.grid.midnight_s(played.block.first_day)
+        return played if here else past(then_s)[1]
+
+    readings = _reading_runs(played, j, clock)
+    return _reported_jar(model, s, j, played, readings, lost, clock, at)
+
+
+def _reported_jar(
+    model: SystemModel,
+    s: int,
+    j: int,
+    played: BlockReplay,
+    readings: Runs,
+    lost: Sequence[slice],
+    clock: BlockClock,
+    at: Callable[[int, int], BlockReplay],
+) -> tuple[Counts, Runs]:
+    """What `sample_jar` gives, of `readings` that nothing has falsified.
+
+    `at` gives the physics of the day that holds an instant at which a channel got stuck.
+    """
     ticks = clock.ticks
     found = _faults(model, faults.JAR, model.system.strings[s].jar_ids[j], ticks)
     shown = faults.seen(found, ticks)
@@ -526,8 +583,7 @@ def sample_jar(
 
     def stuck(fault: faults.Fault) -> int:
         then_s = max(fault.start_s, clock.grid.start_s)
-        here = then_s >= clock.grid.midnight_s(played.block.first_day)
-        return _stuck_jar(model, s, j, played if here else past(then_s)[1], then_s)[fault.channel]
+        return _stuck_jar(model, s, j, at(fault.channel, then_s), then_s)[fault.channel]
 
     for fault in shown:
         if fault.channel < _OHMIC:
@@ -541,7 +597,7 @@ def sample_jar(
     for rows in lost:
         counts[:, rows] = _NULL32
         edits.append((rows, partial(_always, NULL)))
-    return counts, _edited(_reading_runs(played, j, clock), edits)
+    return counts, _edited(readings, edits)
 
 
 def _always(count: int, _: Ints) -> int:
@@ -741,47 +797,122 @@ def _cut(runs: Runs, first: int, end: int) -> Runs:
     return Runs(np.diff(lengths, prepend=first), runs.counts[a:b])
 
 
+def jar_baselines(
+    model: SystemModel, path: SlowPath, s: int, clock: BlockClock, past: Past
+) -> Ints:
+    """Resistance [uOhm] at 25 degC that each jar is compared with on each local day, (jar, day).
+
+    Readings and temperatures of earlier days are what the monitor reported at local midnights,
+    where the checkpoints stand, so that nothing is replayed for them.
+    """
+    grid, block, jars = clock.grid, clock.block, model.system.jars_per_string
+    initial = model.populations[s].acceptance_uohm
+    elapsed = block.first_day - grid.first_day
+    if elapsed + block.days <= features.BASELINE_AFTER_DAYS:
+        return np.repeat(initial[:, np.newaxis], block.days, axis=1)
+    first = max(grid.first_day, block.first_day - features.BASELINE_DAYS + 1)
+    daily = BlockClock(replace(grid, interval_s=SECONDS_PER_DAY), Block(first, block.end_day))
+    played = _at_midnights(model, path, s, daily.block)
+    lost = [
+        fault.rows
+        for fault in _string_faults(model, s, daily.ticks)
+        if fault.kind == faults.COMMUNICATION_LOSS
+    ]
+    since_s = SECONDS_PER_DAY * np.arange(first - grid.first_day, block.end_day - grid.first_day)
+    unsampled = since_s % grid.interval_s != 0
+
+    def at(channel: int, then_s: int) -> BlockReplay:
+        if channel == _DEGREES:
+            return past(then_s)[1]
+        day = _local_day(grid, then_s)
+        return _at_midnights(model, path, s, Block(day, day + 1))
+
+    out = np.empty((jars, block.days), np.int64)
+    for j in range(jars):
+        readings = Runs(np.ones(daily.rows, np.int64), played.readings[:-1, j].astype(np.int64))
+        (_, degrees), runs = _reported_jar(model, s, j, played, readings, lost, daily, at)
+        dark = unsampled | (degrees == _NULL32)
+        temperature_mc = np.where(dark, NULL, 100 * degrees.astype(np.int64))
+        values = features.at_25c(np.repeat(runs.counts, runs.lengths), temperature_mc)
+        out[j] = features.baselines(values, block.days, elapsed, int(initial[j]))
+    return out
+
+
+def _at_midnights(model: SystemModel, path: SlowPath, s: int, block: Block) -> BlockReplay:
+    """Temperatures and readings of string `s` at the midnights of a block, from its checkpoints.
+
+    Voltages and charge are not known there.
+    """
+    jars, first = model.system.jars_per_string, int(path.first_day[0])
+    states = path.states[block.first_day - first : block.end_day - first + 1, s]
+    midnights = [model.grid.midnight_s(d) for d in range(block.first_day, block.end_day + 1)]
+    none = np.zeros((jars, len(states)))
+    return BlockReplay(
+        block=block,
+        t_s=np.array(midnights),
+        mode=np.zeros(len(states), np.uint8),
+        replay=stepper.Replay(none, states[:, :jars].T.copy(), none, none[0], none[0]),
+        readings=states[:, 2 * jars : 3 * jars],
+        reading_offset_s=int(model.string_constants(s).reading_offset_s[0]),
+        soh=none.T,
+        growth=none.T,
+        end_state=states[-1],
+    )
+
+
 def feature_group(
     model: SystemModel,
     s: int,
     wanted: tuple[str, ...],
     clock: BlockClock,
+    window_hours: int,
     jar_hours: Ints,
     account: features.Account,
     string_hours: Ints,
     room_hours: Ints,
+    baselines: Ints,
     tally: Tally,
 ) -> RowGroup | None:
-    """Row group of the feature store, all wanted jars in it; None without a complete hour."""
+    """Row group of the feature store, all wanted jars in it; None without a complete window.
+
+    `jar_hours`, `string_hours` and `room_hours` are sums by hour, `baselines` (jar, day).
+    """
     string = model.system.strings[s]
-    hours = clock.hours
-    if hours == 0:
+    windows = clock.windows(window_hours)
+    if windows == 0:
         return None
-    window_ms = 1000 * SECONDS_PER_HOUR * features.WINDOW_HOURS
-    start_ms = 1000 * clock.grid.midnight_s(clock.block.first_day)
-    stamp = Instants(start_ms + window_ms, window_ms, hours)
-    prefix = digest.instant_prefix(stamp.first_ms, stamp.step_ms, hours)
-    bounds = np.minimum(24 * np.arange(clock.block.days + 1), hours)
-    all_jars = jar_hours[:, :, [features.V_SAMPLES, features.V_SUM]].sum(axis=0)
+    stamp = clock.window_ends(window_hours)
+    prefix = digest.instant_prefix(stamp.first_ms, stamp.step_ms, windows)
+    jars = features.jar_windows(jar_hours, np.diff(clock.hour_bounds), window_hours)
+    all_jars = features.whole_sum(jars[:, :, [features.V_SAMPLES, features.V_SUM]], 0)
+    _, twice_median = features.medians(features.mean_volts(jars).T)
+    room = features.room_windows(room_hours, window_hours)
+    shared = features.string_features(
+        features.string_windows(string_hours, window_hours),
+        account,
+        string.model.rated_capacity_ah,
+    ) | {"feature_window_hours": np.full(windows, window_hours)}
+    day = np.arange(windows) * window_hours // HOURS_PER_DAY
     parts: dict[str, dict[str, Ints]] = {}
     for j, jar_id in enumerate(string.jar_ids):
         if jar_id not in wanted:
             continue
-        columns = features.jar_features(
-            jar_hours[j],
+        columns = shared | features.jar_features(
+            jars[j],
             all_jars,
-            room_hours,
-            string_hours,
-            account,
+            twice_median,
+            room,
             int(model.populations[s].acceptance_uohm[j]),
+            baselines[j, day],
         )
-        group: RowGroup = {name: Plain(counts) for name, counts in columns.items()}
+        group: RowGroup = {name: Plain(columns[name]) for name in FEATURE_STORE.names[2:]}
+        bounds = clock.window_bounds(window_hours)
         tally.digest(FEATURE_STORE, jar_id, group, prefix, 0, bounds)
         parts[jar_id] = columns
-    instants = stamp.first_ms + stamp.step_ms * np.arange(hours)
+    instants = stamp.first_ms + stamp.step_ms * np.arange(windows)
     keys: RowGroup = {
         "feature_ts": Plain(np.tile(instants, len(parts))),
-        "battery_id": Codes(np.repeat(np.arange(len(parts)), hours).astype(np.uint16), (*parts,)),
+        "battery_id": Codes(np.repeat(np.arange(len(parts)), windows).astype(np.uint16), (*parts,)),
     }
     values: RowGroup = {
         name: Plain(np.concatenate([columns[name] for columns in parts.values()]))

@@ -257,14 +257,15 @@ ENV = Table(
 FEATURE_STORE = Table(
     "feature_store",
     "derived",
-    "jar, hour",
+    "jar, window",
     ("feature_ts", "battery_id"),
     "string",
     (
         Column(
             "feature_ts",
             "instant",
-            "end of the window, on the local hour; the row uses [feature_ts - window, feature_ts)",
+            "end of the window, on the local hour, whole windows after midnight; the row uses "
+            "[feature_ts - window, feature_ts)",
             unit=_INSTANT_UNIT,
         ),
         _BATTERY_ID,
@@ -277,6 +278,14 @@ FEATURE_STORE = Table(
             "v_balance_mean",
             "float",
             "v_mean less the mean voltage of all jars of the string in the window",
+            "V",
+            10_000,
+            True,
+        ),
+        Column(
+            "v_deviation_median",
+            "float",
+            "v_mean less the median of the v_mean of all jars of the string in the window",
             "V",
             10_000,
             True,
@@ -307,6 +316,26 @@ FEATURE_STORE = Table(
             100,
             True,
         ),
+        Column(
+            "r_internal_25c",
+            "float",
+            "r_internal_latest at 25 degC: divided by 1 - 0.006/K x (t_mean - 25 degC); the "
+            "temperature is that of the window, the reading may be of the night before",
+            "mOhm",
+            1000,
+            True,
+        ),
+        Column(
+            "r_change_pct",
+            "float",
+            "r_internal_25c against the jar's own baseline, in % of it: the median over the last "
+            "26 weeks of what was reported at local midnights, each reading at 25 degC by the "
+            "temperature beside it; until the run is 4 weeks old, and of fewer than 4 midnights, "
+            "initial_resistance_mohm",
+            "%",
+            100,
+            True,
+        ),
         Column("discharge_cycles_count", "int", "discharges seen since the start of the run"),
         Column(
             "ah_throughput",
@@ -316,6 +345,26 @@ FEATURE_STORE = Table(
             "discharge count as the mean of those around them, once the current is known again",
             "Ah",
             1000,
+        ),
+        Column(
+            "last_discharge_depth_pct",
+            "float",
+            "charge of the last discharge, counted as in ah_throughput, so far if it goes on, over "
+            "rated_capacity_ah; null before the first of the run",
+            "%",
+            100,
+            True,
+        ),
+        Column(
+            "recharge_acceptance_pct",
+            "float",
+            "charge returned in the first hour after the last discharge (mean Hall current x 1 h, "
+            "less the same zero) over the charge of that discharge; held until the next one; null "
+            "until the hour is over, after discharges of less than 1 % of C10, and where the "
+            "sampling is coarser than an hour",
+            "%",
+            10,
+            True,
         ),
         Column(
             "time_below_float_min",
@@ -340,7 +389,8 @@ FEATURE_STORE = Table(
         Column("ripple_rms_mean", "float", "mean ripple current, RMS", "A", 1000, True),
         Column("thd_mean", "float", "mean thd_pct", "%", 100, True),
     ),
-    "Hourly features of each jar, each from measured data of the window and before.",
+    "Features of each jar, by the hour unless `features.window_hours` says otherwise, each from "
+    "measured data of the window and before.",
 )
 
 LOCATION = Table(
@@ -768,6 +818,9 @@ TABLES = {table.name: table for table in (*PARTED, *DIMENSIONS, *EPISODES, *HIST
 
 STATES_FILE = "battery_states.json"
 """Truth of each jar at the end of the run."""
+
+THROUGHPUT_TRUE, THROUGHPUT_ERROR = "ah_throughput true", "ah_throughput error"
+"""Sketches in receipts [mAh]: the truth at the end of the run, and the last feature row less it."""
 
 SingleForm = Literal["csv.gz", "csv"]
 

@@ -475,7 +475,7 @@ RowGroup = dict[str, Chunk]
 
 @dataclass(frozen=True)
 class Run:
-    """What every job of a run has in common."""
+    """What every job of a run has in common; `window_hours` is the length of feature windows."""
 
     seed: int
     grid: TimeGrid
@@ -486,6 +486,7 @@ class Run:
     scenario: Scenario = DEFAULT_SCENARIO
     storage_options: tuple[tuple[str, str], ...] = ()
     alerts: tuple[AlertRule, ...] = ALERT_RULES
+    window_hours: int = 1
 
 
 @dataclass(frozen=True)
@@ -582,7 +583,8 @@ class FileEntry:
 class Receipt:
     """Proof that a part is whole; written last.
 
-    `statistics` maps `table.column` to integer sketches (counts, never floats), `states` a
+    `statistics` maps `table.column`, and `schema.THROUGHPUT_TRUE` and `THROUGHPUT_ERROR` in the
+    last block, to integer sketches (counts, never floats), `states` a
     battery to its truth at the end of the run (in the last block only). `plan` is the digest of
     the plan that made the part.
     """

@@ -17,21 +17,25 @@ from fleetgen.derive.features import JAR_COLUMNS
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest, tables
 from fleetgen.io.store import Store, open_store
-from fleetgen.sample import BlockClock, Tally
+from fleetgen.sample import BlockClock, Sketch, Tally
 from fleetgen.schema import (
     ALERT_CONDITION,
     ENV,
     FEATURE_STORE,
     PARTED,
     SCHEMA_VERSION,
+    THROUGHPUT_ERROR,
+    THROUGHPUT_TRUE,
     Table,
 )
 from fleetgen.simulate import SlowPath
 from fleetgen.spec import (
+    Codes,
     Done,
     FileEntry,
     Job,
     PartJob,
+    Plain,
     Receipt,
     RoomJob,
     RowGroup,
@@ -255,10 +259,12 @@ def _string_part(job: StringJob) -> Part:
         s,
         job.jar_ids,
         clock,
+        run.window_hours,
         hours,
         account,
         string_hours,
         room,
+        sample.jar_baselines(model, path, s, clock, past),
         part.tally,
     )
     if features is not None:
@@ -267,7 +273,23 @@ def _string_part(job: StringJob) -> Part:
     if job.block.end_day == run.grid.end_day:
         states = truth.final_states(model, path, s)
         part.receipt_states = {jar: states[jar] for jar in job.jar_ids}
+        if features is not None and clock.ends_with_window(run.window_hours):
+            _compare_throughput(part, features)
     return part
+
+
+def _compare_throughput(part: Part, group: RowGroup) -> None:
+    """Take into the part's sketches what its last feature rows say of charge, less the truth."""
+    ids, charge = group["battery_id"], group["ah_throughput"]
+    if not isinstance(ids, Codes) or not isinstance(charge, Plain):
+        return
+    for code, jar_id in enumerate(ids.levels):
+        state = part.receipt_states.get(str(jar_id))
+        if state is not None:
+            measured = int(charge.counts[np.flatnonzero(ids.codes == code)[-1]])
+            true = round(1000 * float(str(state["ah_throughput"])))
+            for name, count in ((THROUGHPUT_TRUE, true), (THROUGHPUT_ERROR, measured - true)):
+                part.tally.sketches.setdefault(name, Sketch()).add(1, count, count, count)
 
 
 def _room_part(job: RoomJob) -> Part:

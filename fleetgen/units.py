@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 SECONDS_PER_MINUTE = 60
 SECONDS_PER_HOUR = 3_600
 SECONDS_PER_DAY = 86_400
+HOURS_PER_DAY = 24
 DAYS_PER_YEAR = 365.25
 
 _EPOCH = date(1970, 1, 1)

@@ -175,9 +175,11 @@ def sampling() -> None:
         0,
         _STRING.jar_ids,
         clock,
+        1,
         hours,
         features.Account(),
         string_hours,
         room_hours,
+        np.ones((jars, _BLOCK.days), np.int64),
         tally,
     )

@@ -34,6 +34,7 @@ _PARTS = {
     "run": ("start_date", "sampling_seconds", "seed"),
     "output": ("format", "writer"),
     "execution": ("block_days",),
+    "features": ("window_hours",),
     "select": ("batteries", "strings"),
 }
 _AT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)([+-])(\d\d):(\d\d)", re.ASCII)

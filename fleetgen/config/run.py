@@ -20,6 +20,7 @@ from fleetgen.config.scenario import to_scenario
 from fleetgen.config.sections import (
     SECTIONS,
     ExecutionSection,
+    FeaturesSection,
     FleetSection,
     InjectTable,
     OutputSection,
@@ -42,6 +43,7 @@ class RunConfig(Table):
     output: OutputSection
     select: SelectSection
     execution: ExecutionSection
+    features: FeaturesSection
     scenario: ScenarioSection
     alerts: Table
     fleet: FleetSection
@@ -115,6 +117,7 @@ class RunConfig(Table):
             },
             "output": {"format": self.output.format, "writer": self.output.writer},
             "execution": {"block_days": self.execution.block_days},
+            "features": {"window_hours": self.features.window_hours},
             "select": {"batteries": sum(selection.values()), "strings": selection},
             "scenario": self.scenario.model_dump(mode="json") | {"injections": self.injections()},
             "alerts": self.alerts.model_dump(mode="json"),

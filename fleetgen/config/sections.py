@@ -184,6 +184,14 @@ class ExecutionSection(Table):
     )
 
 
+class FeaturesSection(Table):
+    """What the feature store is like."""
+
+    window_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = _key(
+        1, "1, 2, 3, 4, 6, 8, 12 or 24, the hours that divide a day"
+    )
+
+
 class ProfileTable(Table):
     """A degradation profile; see `spec.Profile`."""
 
@@ -419,6 +427,7 @@ SECTIONS: dict[str, type[Table]] = {
     "output": OutputSection,
     "select": SelectSection,
     "execution": ExecutionSection,
+    "features": FeaturesSection,
     "scenario": ScenarioSection,
     "alerts": AlertsSection,
     "fleet": FleetSection,

@@ -1,8 +1,9 @@
-"""Hourly features from measured counts.
+"""Features of windows of whole hours from measured counts.
 
 All sums are integers, so that no order of addition, block or machine can change a bit; a mean is
 rounded once, half up. Null counts are left out; a window without samples of a channel gives nulls
-for what is made of it, but sums of times and events of nothing are 0.
+for what is made of it, but sums of times and events of nothing are 0. Sums are taken by hour, and
+those of a window are the sums of its hours.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetgen.jit import kernel
+from fleetgen.model import params
 from fleetgen.schema import MODES
 from fleetgen.spec import NULL
+from fleetgen.units import SECONDS_PER_HOUR
 
 Ints = NDArray[np.int64]
 Counts = NDArray[np.int32]
 
-WINDOW_HOURS = 1
 FLOAT_SLOPE_MV_PER_K = 18
 SURGE_FRACTION = 0.05
 SURGE_WITHIN_S = 10
@@ -27,6 +29,22 @@ OFFSET_WINDOW_S = 3600
 GAP_S = 12 * 3600
 """A discharge goes on over nulls as long as this, and a longer gap ends it; more than the longest
 communication loss that is drawn, and less than the day by which a block knows what came before."""
+
+RECHARGE_S = SECONDS_PER_HOUR
+"""Of a recharge, the time over which the charge that is accepted is added up."""
+LEAST_DEPTH = 0.01
+"""Fraction of C10 below which a discharge says nothing of the recharge after it: Hall noise."""
+
+BASELINE_DAYS = 26 * 7
+"""Days of readings, at most, whose median is a jar's own baseline; see PHYSICS section 7."""
+BASELINE_AFTER_DAYS = 4 * 7
+"""Before so many days have passed, the reading of the acceptance test is the baseline."""
+BASELINE_LEAST = 4
+"""So many readings, at least, make a median."""
+
+_REFERENCE_MC = round(1000 * params.REFERENCE_TEMPERATURE.value)
+_PER_BILLION_MK = round(1e6 * params.RESISTANCE_TEMPERATURE.value)
+_BILLION = 10**9
 
 _FLOAT = MODES.index("float")
 _DISCHARGE = MODES.index("discharge")
@@ -146,16 +164,30 @@ def jar_hours(
         out[h, ABOVE_S] *= step_s
 
 
-# Columns of `string_hours`.
+# Columns of `string_hours`: sums of the hour, then what is known of the last discharge at its end.
 CYCLES, CHARGE, SURGES, RIPPLE_SUM, RIPPLE_SAMPLES, THD_SUM, THD_SAMPLES = range(7)
+REMOVED, RETURNED, RETURNED_SAMPLES, SETTLED = range(7, 11)
+STRING_COLUMNS = 11
 
 
 @dataclass
 class Account:
-    """What runs on over hours: discharges seen and discharged charge [0.01 A x s]."""
+    """What runs on over hours: discharges seen, discharged charge [0.01 A x s], the last discharge.
+
+    `last` are the columns of `string_hours` from `REMOVED` on; its charge is `NULL` before the
+    first.
+    """
 
     cycles: int = 0
     charge: int = 0
+    last: tuple[int, ...] = (NULL, 0, 0, 0)
+
+    def take(self, sums: Ints) -> None:
+        """Go on over hours, (hour, 11)."""
+        self.cycles += int(sums[:, CYCLES].sum())
+        self.charge += int(sums[:, CHARGE].sum())
+        if sums[-1, REMOVED] != NULL:
+            self.last = tuple(sums[-1, REMOVED:].tolist())
 
 
 @kernel
@@ -185,6 +217,16 @@ def discharge_zeros(
         if floating.size:
             zeros[n] = floating[(floating.size - 1) // 2]
     return starts, zeros
+
+
+@kernel
+def _charge(current: Counts, i: int, last: int, zero: int, step_s: int) -> int:
+    """Charge [0.01 A s] that a sample of a discharge adds; `last` is that known before, or -1."""
+    charge = (zero - int(current[i])) * step_s
+    if last >= 0:
+        twice = 2 * zero - int(current[last]) - int(current[i])
+        charge += (i - last - 1) * step_s * twice // 2
+    return charge
 
 
 @kernel
@@ -219,10 +261,7 @@ def _string_hours(
             known = current[i] != _NULL32
             discharging = mode[i] == _DISCHARGE
             if discharging and known:
-                if last >= 0:
-                    twice = 2 * zeros[n] - current[last] - current[i]
-                    out[h, CHARGE] += (i - last - 1) * step_s * twice // 2
-                out[h, CHARGE] += (zeros[n] - current[i]) * step_s
+                out[h, CHARGE] += _charge(current, i, last, zeros[n], step_s)
                 last = i
             transfer = (
                 mode[i] != NO_MODE
@@ -235,6 +274,61 @@ def _string_hours(
             out[h, SURGES] += int(transfer or (sudden_s and jump >= surge_count))
 
 
+@kernel
+def _last_discharge(
+    mode: NDArray[np.uint8],
+    current: Counts,
+    bounds: Ints,
+    start: int,
+    end: int,
+    zero: int,
+    step_s: int,
+    out: Ints,
+) -> None:
+    """One discharge that begins with sample `start`, into the hours until the next, at `end`."""
+    hour = 0 if step_s > RECHARGE_S else (RECHARGE_S + step_s - 1) // step_s
+    removed = 0
+    returned = 0
+    samples = 0
+    last = -1
+    over = -1  # first sample after the discharge
+    i = start
+    for h in range(bounds.size - 1):
+        if bounds[h + 1] <= start or bounds[h + 1] > end:
+            continue
+        while i < bounds[h + 1] and (over < 0 or i < over + hour):
+            known = current[i] != _NULL32
+            if mode[i] == _DISCHARGE and known:
+                removed += _charge(current, i, last, zero, step_s)
+                last = i
+            if over < 0 and mode[i] != _DISCHARGE and mode[i] != NO_MODE:
+                over = i
+            if over >= 0 and i < over + hour and known:
+                returned += current[i] - zero
+                samples += 1
+            i += 1
+        out[h, REMOVED] = removed
+        if over >= 0 and bounds[h + 1] >= over + hour:
+            out[h, RETURNED] = returned
+            out[h, RETURNED_SAMPLES] = samples
+            out[h, SETTLED] = 1
+
+
+@kernel
+def _last_discharges(
+    mode: NDArray[np.uint8],
+    current: Counts,
+    bounds: Ints,
+    starts: Ints,
+    zeros: Ints,
+    step_s: int,
+    out: Ints,
+) -> None:
+    for n in range(starts.size):
+        end = starts[n + 1] if n + 1 < starts.size else mode.size
+        _last_discharge(mode, current, bounds, starts[n], end, zeros[n], step_s, out)
+
+
 def string_hours(
     mode: NDArray[np.uint8],
     counts: Counts,
@@ -242,17 +336,21 @@ def string_hours(
     step_s: int,
     rated_ah: float,
 ) -> Ints:
-    """Sums of one string by hour, (hour, 7), from the first sample given on.
+    """Sums of one string by hour, (hour, 11), from the first sample given on.
 
     `counts` are the current, ripple and THD counts (3, sample). Cycles and charge are of the hour
-    alone; the charge is that of the Hall sensor in mode discharge less its zero.
+    alone; the charge is that of the Hall sensor in mode discharge less its zero. At the end of the
+    hour, `REMOVED` is the charge of the last discharge so far, `NULL` where none has begun in these
+    samples. Once `RECHARGE_S` after its end are over, `SETTLED` is 1, and `RETURNED` the sum of the
+    known currents of that time, less the zero.
 
     A discharge in which samples are missing remains one, and counts once. When its current is known
     again, the missing samples are taken to be the mean of the last known and that one, all in the
     hour of that one: no feature looks ahead. What is lost at the beginning or end of a discharge
     adds nothing, nor does a discharge of which no sample is known.
     """
-    out = np.zeros((len(bounds) - 1, 7), np.int64)
+    out = np.zeros((len(bounds) - 1, STRING_COLUMNS), np.int64)
+    out[:, REMOVED] = NULL
     before = np.empty_like(mode)
     modes_before(mode, max(1, GAP_S // step_s), before)
     current, ripple, thd = counts
@@ -261,7 +359,13 @@ def string_hours(
     _string_hours(
         mode, before, current, ripple, thd, bounds, starts, zeros, step_s, surge_count, out
     )
+    _last_discharges(mode, current, bounds, starts, zeros, step_s, out)
     return out
+
+
+def pending(hours: Ints) -> bool:
+    """Whether hourly sums of a string end before the recharge of their last discharge is known."""
+    return bool(hours[-1, REMOVED] != NULL and not hours[-1, SETTLED])
 
 
 def _ratio(numerator: Ints, denominator: Ints) -> Ints:
@@ -270,19 +374,130 @@ def _ratio(numerator: Ints, denominator: Ints) -> Ints:
     return np.where(denominator == 0, NULL, (2 * numerator + safe) // (2 * safe))
 
 
+def whole_sum(counts: Ints, axis: int) -> Ints:
+    """Sum of integers along an axis, equal in any order."""
+    total: Ints = counts.sum(axis=axis)
+    return total
+
+
+def jar_windows(hours: Ints, rows: Ints, length: int) -> Ints:
+    """Sums of windows of `length` hours, (jar, window, 11), from those of hours (jar, hour, 11).
+
+    `rows` are the samples in each hour, null or not; hours beyond the last whole window are left.
+    """
+    jars, windows = len(hours), hours.shape[1] // length
+    parts = hours[:, : windows * length].reshape(jars, windows, length, JAR_COLUMNS)
+    out = whole_sum(parts, 2)
+    if length == 1:
+        return out
+    volts, total = parts[..., V_SAMPLES], parts[..., V_SUM]
+    squares = (parts[..., V_SQUARES] + total * total) // np.where(volts == 0, 1, volts)
+    out[..., V_SQUARES] = out[..., V_SAMPLES] * whole_sum(squares, 2) - out[..., V_SUM] ** 2
+    out[..., V_MIN] = np.where(volts == 0, -NULL - 1, parts[..., V_MIN]).min(axis=2)
+    out[..., V_MAX] = np.where(volts == 0, NULL, parts[..., V_MAX]).max(axis=2)
+    out[..., C_MAX] = np.where(parts[..., C_SAMPLES] == 0, NULL, parts[..., C_MAX]).max(axis=2)
+    sampled = rows[: windows * length].reshape(windows, length) > 0
+    last = length - 1 - np.argmax(sampled[:, ::-1], axis=1)
+    out[..., READING] = parts[:, np.arange(windows), last, READING]
+    return out
+
+
+def string_windows(hours: Ints, length: int) -> Ints:
+    """Sums of windows of `length` hours, (window, 11), from those of hours."""
+    windows = len(hours) // length
+    parts = hours[: windows * length].reshape(windows, length, STRING_COLUMNS)
+    return np.concatenate([whole_sum(parts[:, :, :REMOVED], 1), parts[:, -1, REMOVED:]], axis=1)
+
+
+def room_windows(hours: Ints, length: int) -> Ints:
+    """Number and sum of temperatures in windows of `length` hours, (window, 2), from hours."""
+    windows = len(hours) // length
+    return whole_sum(hours[: windows * length].reshape(windows, length, 2), 1)
+
+
+def at_25c(reading: Ints, temperature_mc: Ints) -> Ints:
+    """Resistance at 25 degC of a reading at a temperature [0.001 degC]; NULL where one is NULL.
+
+    The ohmic part falls with temperature as the electrolyte conducts better,
+    R = R25 (1 - 0.006/K (T - 25 degC)): `params.RESISTANCE_TEMPERATURE`.
+    """
+    missing = (reading == NULL) | (temperature_mc == NULL)
+    warmer = np.where(missing, _REFERENCE_MC, temperature_mc) - _REFERENCE_MC
+    known = np.where(missing, 0, reading)
+    law = _BILLION - _PER_BILLION_MK * warmer
+    return np.where(missing, NULL, _ratio(known * _BILLION, law))
+
+
+def medians(values: Ints) -> tuple[Ints, Ints]:
+    """Number of known values along the last axis, and twice their median (NULL of none)."""
+    ordered = np.sort(values, axis=-1)  # null is the least of all
+    known = np.count_nonzero(ordered != NULL, axis=-1)
+    begin = values.shape[-1] - known
+    least = np.minimum(begin + np.maximum(known - 1, 0) // 2, values.shape[-1] - 1)
+    most = np.minimum(begin + known // 2, values.shape[-1] - 1)
+    low, high = (np.take_along_axis(ordered, i[..., None], -1)[..., 0] for i in (least, most))
+    return known, low + np.where(known == 0, 0, high)
+
+
+def baselines(values: Ints, days: int, elapsed: int, initial: int) -> Ints:
+    """Baseline of a jar's resistance at 25 degC on each of a block's local days, (day,).
+
+    `values` are the resistances at the local midnights up to that of the last day, `NULL` where
+    unknown, and as many before the block as there are, at most `BASELINE_DAYS` - 1; `elapsed` days
+    lie between the unit's first midnight and the block.
+    """
+    padded = np.full(BASELINE_DAYS - 1 + days, NULL)
+    padded[padded.size - values.size :] = values
+    known, twice = medians(np.lib.stride_tricks.sliding_window_view(padded, BASELINE_DAYS))
+    long = (elapsed + np.arange(days) >= BASELINE_AFTER_DAYS) & (known >= BASELINE_LEAST)
+    return np.where(long, (np.where(long, twice, 0) + 1) // 2, initial)
+
+
+def string_features(string: Ints, before: Account, rated_ah: float) -> dict[str, Ints]:
+    """Feature columns that the jars of a string share, as counts, each (window,).
+
+    `string` are sums of windows, `before` what ran up earlier, `rated_ah` C10 of the model.
+    """
+    rated = round(1000 * rated_ah)  # [mAh]; charge is in 0.01 A x s, a mAh has 360
+    none = string[:, REMOVED] == NULL
+    last = np.where(none[:, np.newaxis], before.last, string[:, REMOVED:])
+    removed, returned, samples, _ = last.T
+    unknown = removed == NULL
+    removed = np.where(unknown, 0, removed)
+    deep = removed >= round(LEAST_DEPTH * rated * 360)
+    return {
+        "discharge_cycles_count": before.cycles + np.cumsum(string[:, CYCLES]),
+        "ah_throughput": _ratio(before.charge + np.cumsum(string[:, CHARGE]), np.array(360)),
+        "last_discharge_depth_pct": np.where(
+            unknown, NULL, _ratio(10_000 * removed, np.array(360 * rated))
+        ),
+        "recharge_acceptance_pct": _ratio(
+            1000 * RECHARGE_S * returned, np.where(deep, samples * removed, 0)
+        ),
+        "surge_events_count": string[:, SURGES],
+        "ripple_rms_mean": _ratio(10 * string[:, RIPPLE_SUM], string[:, RIPPLE_SAMPLES]),
+        "thd_mean": _ratio(10 * string[:, THD_SUM], string[:, THD_SAMPLES]),
+    }
+
+
+def mean_volts(jars: Ints) -> Ints:
+    """Mean voltage [0.1 mV] of sums (..., 11), NULL of none."""
+    return _ratio(10 * jars[..., V_SUM], jars[..., V_SAMPLES])
+
+
 def jar_features(
     jar: Ints,
     all_jars: Ints,
+    twice_median: Ints,
     room: Ints,
-    string: Ints,
-    before: Account,
     initial_count: int,
+    baseline: Ints,
 ) -> dict[str, Ints]:
-    """Feature columns of one jar as counts, each (hour,).
+    """Feature columns of one jar alone as counts, each (window,).
 
-    `jar` and `string` are the sums of `jar_hours` and `string_hours`, `all_jars` (hour, 2) number
-    and sum of the voltages of all jars of the string, `room` (hour, 2) of the room's temperatures,
-    `before` what ran up earlier.
+    `jar` are its sums of windows, `all_jars` (window, 2) number and sum of the voltages of all jars
+    of the string, `twice_median` twice the median of their mean voltages, `room` (window, 2) number
+    and sum of the room's temperatures, `baseline` (window,) the resistance to compare with.
     """
     volts, degrees = jar[:, V_SAMPLES], jar[:, C_SAMPLES]
     no_volts = volts == 0
@@ -290,31 +505,31 @@ def jar_features(
     reading = jar[:, READING]
     unread = reading == NULL
     initial = np.where(unread, 0, initial_count)
+    v_mean, t_mean = mean_volts(jar), _ratio(100 * jar[:, C_SUM], degrees)
+    corrected = at_25c(reading, t_mean)
+    lost = corrected == NULL
+    change = np.where(lost, 0, corrected) - baseline
 
     def less(total: Ints, number: Ints, other: Ints, per_unit: int) -> Ints:
         """Mean less another one, of which `other` are number and sum."""
         difference = total * other[:, 0] - number * other[:, 1]
         return _ratio(per_unit * difference, number * other[:, 0])
 
+    above_median = 2 * np.where(no_volts, 0, v_mean) - np.where(no_volts, 0, twice_median)
     return {
-        "feature_window_hours": np.full(len(jar), WINDOW_HOURS, np.int64),
-        "v_mean": _ratio(10 * jar[:, V_SUM], volts),
+        "v_mean": v_mean,
         "v_std": np.where(no_volts, NULL, np.floor(10 * spread + 0.5).astype(np.int64)),
         "v_min": np.where(no_volts, NULL, jar[:, V_MIN]),
         "v_max": np.where(no_volts, NULL, jar[:, V_MAX]),
         "v_balance_mean": less(jar[:, V_SUM], volts, all_jars, 10),
-        "t_mean": _ratio(100 * jar[:, C_SUM], degrees),
+        "v_deviation_median": np.where(no_volts, NULL, (above_median + 1) // 2),
+        "t_mean": t_mean,
         "t_max": np.where(degrees == 0, NULL, jar[:, C_MAX]),
         "t_delta_ambient_mean": less(jar[:, C_SUM], degrees, room, 100),
         "r_internal_latest": reading,
         "r_internal_baseline_pct": _ratio(np.where(unread, 0, 10_000 * reading), initial),
-        "discharge_cycles_count": before.cycles + np.cumsum(string[:, CYCLES]),
-        "ah_throughput": _ratio(
-            1000 * (before.charge + np.cumsum(string[:, CHARGE])), np.full(len(jar), 360_000)
-        ),
+        "r_internal_25c": corrected,
+        "r_change_pct": _ratio(10_000 * change, np.where(lost, 0, baseline)),
         "time_below_float_min": jar[:, BELOW_S],
         "time_above_float_max": jar[:, ABOVE_S],
-        "surge_events_count": string[:, SURGES],
-        "ripple_rms_mean": _ratio(10 * string[:, RIPPLE_SUM], string[:, RIPPLE_SAMPLES]),
-        "thd_mean": _ratio(10 * string[:, THD_SUM], string[:, THD_SAMPLES]),
     }

@@ -66,8 +66,30 @@ def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
         "|--:|--:|",
         *(f"| {n} | {count:,} |" for n, count in sorted(summary.cycles.items())),
         "",
+        *_throughput(summary),
     ]
     return "\n".join(lines)
+
+
+def _throughput(summary: Summary) -> list[str]:
+    """What the feature `ah_throughput` is off by."""
+    lines = ["## Discharged charge, measured and true", ""]
+    found = summary.throughput()
+    if found is None:
+        return [*lines, "Nothing to compare: the run does not end with a feature window.", ""]
+    batteries, true, error, low, high = found
+    share = f"{error / true:+.2%}" if true else ""
+    return [
+        *lines,
+        "| batteries | true, mean | error, mean | of the true | lowest | highest |",
+        "|--:|--:|--:|--:|--:|--:|",
+        f"| {batteries:,} | {true:.3f} Ah | {error:+.3f} Ah | {share} | {low:+.3f} Ah | "
+        f"{high:+.3f} Ah |",
+        "",
+        "The error is `ah_throughput` of a battery's last feature row less that of its state at "
+        "the end: what the Hall sensor, its zero and the sampling make of the charge.",
+        "",
+    ]
 
 
 def _tick(holds: bool) -> str:

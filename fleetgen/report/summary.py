@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from fleetgen.schema import TABLES
+from fleetgen.schema import TABLES, THROUGHPUT_ERROR, THROUGHPUT_TRUE
 from fleetgen.spec import Receipt
 
 
@@ -62,10 +62,23 @@ class Summary:
         values = self.soh_milli_pct
         return sum(values) / len(values) / 1000, min(values) / 1000, max(values) / 1000
 
+    def throughput(self) -> tuple[int, float, float, float, float] | None:
+        """Batteries compared, their mean true discharged charge, and mean, lowest, highest error.
+
+        In Ah; None where nothing could be compared.
+        """
+        if THROUGHPUT_ERROR not in self.columns:
+            return None
+        true, error = self.columns[THROUGHPUT_TRUE], self.columns[THROUGHPUT_ERROR]
+        mean, off = (each.total / each.rows / 1000 for each in (true, error))
+        return error.rows, mean, off, error.low / 1000, error.high / 1000
+
     def column_values(self) -> dict[str, tuple[str, float, float, float]]:
         """Unit, mean, lowest and highest value of each counted column."""
         found = {}
         for name, sketch in sorted(self.columns.items()):
+            if name in (THROUGHPUT_TRUE, THROUGHPUT_ERROR):
+                continue
             table, column_name = name.split(".")
             column = TABLES[table].column(column_name)
             scale = column.per_unit

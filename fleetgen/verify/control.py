@@ -151,10 +151,10 @@ def _receipt(place: Place, job: PartJob, found: Findings) -> Receipt | None:
 
 
 def tables_of(job: PartJob) -> list[str]:
-    """Tables of which a part must have a file; features only where an hour is complete."""
-    hours = BlockClock(job.run.grid, job.block).hours
+    """Tables of which a part must have a file; features only where a window is complete."""
+    windows = BlockClock(job.run.grid, job.block).windows(job.run.window_hours)
     needed = [table for table in part_tables(job) if table in TELEMETRY]
-    return [table.name for table in needed if hours or table is not FEATURE_STORE]
+    return [table.name for table in needed if windows or table is not FEATURE_STORE]
 
 
 def disputed(file: File) -> bool:

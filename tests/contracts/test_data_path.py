@@ -84,7 +84,7 @@ IN_SOME_ORDER = [
 ]
 
 WHOLE_NUMBERS = {
-    ("sample.py", "jar_hours[:, :, [features.V_SAMPLES, features.V_SUM]].sum(axis=0)"),
+    ("derive/features.py", "counts.sum(axis=axis)"),
 }
 """Sums of arrays of integers that are not turned into an `int` at once."""
 
