@@ -92,20 +92,21 @@ def score(
     in the run, the latter with an alert of their own that was raised before and not over by then;
     `lead_s/kind` from that alert to the end; `string_s` time under watch.
 
-    An alert of a jar is true if the jar, its string, or (of temperatures) its room is in trouble;
-    one of a string also if one of its jars is. What only a faulty sensor shows is false.
+    An alert of a jar is true if the jar or its string is in trouble; of a temperature also if the
+    cooling is, of a voltage or the float current if the charger is; one of a string also if one of
+    its jars is. What only a faulty sensor shows is false.
     """
     found: Counter[str] = Counter(string_s=strings * grid.duration_s)
     rows = list(alerts)
     for row in rows:
         name = f"{row['alert_type']}/{row['severity']}"
         found[f"raised/{name}"] += 1
-        found[f"{'true' if _is_true(row, troubles) else 'false'}/{name}"] += 1
+        found[f"{'true' if _is_true(row, troubles, grid) else 'false'}/{name}"] += 1
     for trouble in troubles:
         if not grid.start_s <= trouble.due_s < grid.end_s:
             continue
         found[f"due/{trouble.kind}"] += 1
-        mine = [row["triggered_at"] // 1000 for row in rows if _announces(row, trouble)]
+        mine = [row["triggered_at"] // 1000 for row in rows if _announces(row, trouble, grid)]
         if mine:
             found[f"caught/{trouble.kind}"] += 1
             found[f"lead_s/{trouble.kind}"] += trouble.due_s - min(mine)
@@ -116,28 +117,32 @@ def _asset(row: Mapping[str, Any]) -> str:
     return str(row["battery_id"] or row["string_id"] or row["sensor_id"])
 
 
-def _life_s(row: Mapping[str, Any]) -> tuple[int, int]:
+def _life_s(row: Mapping[str, Any], grid: TimeGrid) -> tuple[int, int]:
     resolved = row["resolved_at"]
-    return row["triggered_at"] // 1000, _FOR_GOOD_S if resolved is None else resolved // 1000
+    return row["triggered_at"] // 1000, grid.end_s if resolved is None else resolved // 1000
 
 
-def _is_true(row: Mapping[str, Any], troubles: Iterable[Trouble]) -> bool:
-    first_s, end_s = _life_s(row)
+def _is_true(row: Mapping[str, Any], troubles: Iterable[Trouble], grid: TimeGrid) -> bool:
+    first_s, end_s = _life_s(row, grid)
     asset, string = _asset(row), row["string_id"]
     warm = "temperature" in row["alert_type"]
+    charged = "voltage" in row["alert_type"] or row["alert_type"] == "float_current"
     for trouble in troubles:
         if trouble.start_s >= end_s + NEAR_S or trouble.end_s <= first_s - NEAR_S:
             continue
         if trouble.kind == COOLING:
             if warm:
                 return True
+        elif trouble.kind == CHARGER:
+            if charged and trouble.asset_id == string:
+                return True
         elif trouble.asset_id in (asset, string) or asset == string:
             return True
     return False
 
 
-def _announces(row: Mapping[str, Any], trouble: Trouble) -> bool:
-    first_s, end_s = _life_s(row)
+def _announces(row: Mapping[str, Any], trouble: Trouble, grid: TimeGrid) -> bool:
+    first_s, end_s = _life_s(row, grid)
     of_it = trouble.asset_id in (row["battery_id"], row["string_id"])
     return of_it and first_s < trouble.due_s <= end_s
 

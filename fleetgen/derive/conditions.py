@@ -44,6 +44,7 @@ LOOK_BACK_DAYS = 2
 
 ROOM_HOURS = 6
 YOUNG_DAYS = DAYS_PER_YEAR
+EMPTY_V = 0.5
 
 _FLOAT, _DISCHARGE = MODES.index("float"), MODES.index("discharge")
 _NULL32 = np.iinfo(np.int32).min
@@ -216,7 +217,8 @@ class Gates:
     def open(self, rule: AlertRule) -> Flags:
         """Whether samples may be read, (row,).
 
-        In discharge not once the whole string is below the level: then no jar is to blame.
+        In discharge not once the string's mean is as near to the level as `EMPTY_V`: all its jars
+        are about to be empty, and none is to blame.
         """
         key = rule.gate, rule.settled_s
         if key not in self._open:
@@ -224,7 +226,7 @@ class Gates:
             if rule.gate == "float":
                 found = (self.mode == _FLOAT) & (self._since_s >= rule.settled_s)
             elif rule.gate == "discharge":
-                limit_cv = self.jars * -levels(rule).warning // 10
+                limit_cv = self.jars * (-levels(rule).warning + round(PER_UNIT * EMPTY_V)) // 10
                 emptied = (self.string_cv < limit_cv) & (self.string_cv != _NULL32)
                 found = known & ~(emptied & (self.mode == _DISCHARGE))
             else:
