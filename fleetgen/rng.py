@@ -76,6 +76,7 @@ class Stream(StrEnum):
     RUNAWAY = "string.runaway"
     SENSOR_FAULT = "fault.channel"
     INJECTED_FAULT = "fault.injected"
+    SPLIT = "split"
 
 
 def key(seed: int, stream: Stream, entity: str) -> Key:

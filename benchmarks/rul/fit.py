@@ -237,7 +237,6 @@ def fit(directory: Path, seeds: list[int]) -> None:
     )
     print(found.message, found.nit, found.fun)
     c = decode(found.x)
-    scores = _score(c, directory, seeds)
     lines = [
         "# Constants of the estimator of remaining life: see fleetgen/derive/rul.py, docs/rul.md.",
         "# Written by `python -m benchmarks.rul.fit fit`; do not edit.",
@@ -249,7 +248,6 @@ def fit(directory: Path, seeds: list[int]) -> None:
         f'runs = "the default fleet, {DAYS} days from {START}, every {STEP_S} s"',
         f"rows = {len(left)}",
         f"negative_log_likelihood = {found.fun:.5g}",
-        *(f"{name} = {value:.4g}" for name, value in scores.items()),
         f"assumed = {json.dumps(sorted(ASSUMED))}",
         "",
         "[constants]",
@@ -265,15 +263,6 @@ def _text(value: float | tuple[float, ...]) -> str:
 
 
 # --- judging --------------------------------------------------------------------------------------
-
-
-def _score(c: rul.Constants, directory: Path, seeds: list[int]) -> dict[str, float]:
-    """Scores of all weeks of some seeds, together."""
-    total = Scores()
-    for seed in seeds:
-        known, left, _ = evidence(directory, seed)
-        total.add(rul.predict(known, c), left)
-    return {name: getattr(total, name) for name in ("rmse_days", "r2", "coverage", "auc", "phm08")}
 
 
 def trivial(

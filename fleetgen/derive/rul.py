@@ -227,7 +227,7 @@ def survival(seen: Outlook, days: Floats) -> Floats:
 def _nodes() -> Floats:
     days = [0]
     while days[-1] < RUL_HORIZON_DAYS:
-        days.append(min(RUL_HORIZON_DAYS, days[-1] + max(5, days[-1] // 16)))
+        days.append(min(RUL_HORIZON_DAYS, days[-1] + max(5, days[-1] // 32)))
     return np.array(days, np.float64)
 
 
