@@ -76,6 +76,10 @@ class Stream(StrEnum):
     RUNAWAY = "string.runaway"
     SENSOR_FAULT = "fault.channel"
     INJECTED_FAULT = "fault.injected"
+    TEST_LOGGER = "instrument.test-logger"
+    HAND_METER = "instrument.hand-meter"
+    VISIT = "maintenance.visit"
+    CALENDAR = "maintenance.calendar"
 
 
 def key(seed: int, stream: Stream, entity: str) -> Key:

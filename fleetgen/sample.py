@@ -6,7 +6,7 @@ group at a time. Blocks are cut into row groups of whole local days.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetgen import digest, limits, rng, simulate
+from fleetgen.crew import Crew
 from fleetgen.derive import features
 from fleetgen.elementary import exponential, total
 from fleetgen.model import faults, params, sensors, stepper
@@ -45,7 +46,7 @@ from fleetgen.spec import (
     Scenario,
     TimeGrid,
 )
-from fleetgen.system import SystemModel, load_frac
+from fleetgen.system import ServiceDays, SlowDays, SystemModel, Turn, load_frac
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date
 from fleetgen.world import World, world
 
@@ -334,9 +335,7 @@ def _read_string(
     sigma = params.RIPPLE_SPREAD.value
     ripple = per_100_ah * exponential(sigma * ripple_z)
     ups = model.system.kind == "UPS"
-    mohm = model.populations[s].new_mohm * played.growth
-    string_ohm = np.array([total(row) for row in mohm.tolist()]) * 1e-3
-    sensors.interpolated(_day_edges(string_ohm), SECONDS_PER_DAY, start_s, first_s, step_s, ohm)
+    _string_ohm(played, start_s, ticks, ohm)
     counts = np.empty((7, rows), np.int32)
     sensors.sample_string(
         played.t_s,
@@ -368,6 +367,46 @@ def _read_string(
 def _day_edges(midnights: Floats) -> Floats:
     """Values at midnights as edges of each day, (midnight,) to (day, 2)."""
     return np.stack([midnights[:-1], midnights[1:]], axis=1)
+
+
+def _string_ohm(played: BlockReplay, start_s: int, ticks: Ticks, out: Floats) -> None:
+    """Resistance of a whole string at the instants, which jumps when units change [ohm]."""
+    service, first_s, step_s = played.service, ticks.first_s, ticks.step_s
+
+    def ohms(growth: Floats, crew: Crew) -> float:
+        return total((crew.units.new_mohm * growth).tolist()) * 1e-3
+
+    def edges(day: int, turned: Iterable[Turn], crew: Crew) -> tuple[float, float]:
+        """Of one day at its midnights, as if the units after some changes had it whole."""
+        low, high = (service.days.growth[day + i].copy() for i in range(2))
+        gone = {turn.jar: turn for turn in turned}
+        for turn in service.turns_on(start_s + day * SECONDS_PER_DAY):
+            if turn.jar in gone:
+                low[turn.jar] = turn.new[_GROWTH]
+            else:
+                high[turn.jar] = turn.old[_GROWTH]
+        return ohms(low, crew), ohms(high, crew)
+
+    days = len(service.days.growth) - 1
+    whole = [
+        edges(day, (), service.crew_at(start_s + day * SECONDS_PER_DAY)) for day in range(days)
+    ]
+    sensors.interpolated(np.array(whole), SECONDS_PER_DAY, start_s, first_s, step_s, out)
+    for at_s in sorted({turn.at_s for turn in service.turns}):
+        day = (at_s - start_s) // SECONDS_PER_DAY
+        midnight_s = start_s + day * SECONDS_PER_DAY
+        first, end = (
+            min(max(0, -(-(t - first_s) // step_s)), ticks.rows)
+            for t in (at_s, midnight_s + SECONDS_PER_DAY)
+        )
+        rows = slice(first, end)
+        turned = [turn for turn in service.turns_on(midnight_s) if turn.at_s <= at_s]
+        after = np.array([edges(day, turned, service.crew_at(at_s))])
+        begin_s = first_s + first * step_s
+        sensors.interpolated(after, SECONDS_PER_DAY, midnight_s, begin_s, step_s, out[rows])
+
+
+_GROWTH = SlowDays._fields.index("growth")
 
 
 def string_groups(
@@ -589,9 +628,10 @@ def _stuck_jar(
     found = _faults(model, faults.JAR, model.system.strings[s].jar_ids[j], ticks)
     shown = faults.seen(found, ticks)
     volts, degrees = _read_jar(model, s, j, played, ticks, shown)[:, 0].tolist()
-    day = _local_day(grid, then_s)
-    taken = then_s - grid.midnight_s(day) >= played.reading_offset_s
-    reading = played.readings[day - played.block.first_day + taken, j : j + 1].astype(np.int64)
+    block = played.block
+    midnights_s = [grid.midnight_s(d) for d in range(block.first_day, block.end_day)]
+    held = [r for at_s, r in _reading_steps(played, j, midnights_s) if at_s <= then_s]
+    reading = np.array(held[-1:], np.int64)
     for fault in shown:
         if fault.kind == faults.LOOSE_LEAD and fault.channel == _OHMIC:
             reading = _times(fault.magnitude, reading)
@@ -632,12 +672,13 @@ def jar_groups(
         return
     whole = clock.instants(0, clock.rows)
     limits.check_runs(JAR_RAW, "resistance_mohm", resistance, jar_id, whole, tally.utc_offset_s)
+    names = unit_rows(played.service, j, clock)
     soc = _runs(clock, played.t_s, played.replay.jar_soc[j], 100.0 * 100.0)
     hourly_s, hourly = _hourly_soh(played, j, clock)
     soh = _runs(clock, hourly_s, hourly, 100.0 * 1000.0)
-    for first, end in clock.row_groups():
+    for unit, first, end in _by_unit(names, clock.row_groups()):
         reading = _cut(resistance, first, end)
-        stamp, name = clock.instants(first, end), Constant(jar_id, end - first)
+        stamp, name = clock.instants(first, end), Constant(unit, end - first)
         raw: RowGroup = {
             "ts": stamp,
             "battery_id": name,
@@ -655,8 +696,29 @@ def jar_groups(
             "soh_pct": _cut(soh, first, end),
         }
         for table, group in ((JAR_RAW, raw), (JAR_CALC, calc)):
-            tally.digest(table, jar_id, group, clock.prefix, first, clock.day_bounds)
+            tally.digest(table, unit, group, clock.prefix, first, clock.day_bounds)
             yield table, group
+
+
+def unit_rows(service: ServiceDays, j: int, clock: BlockClock) -> list[tuple[str, int]]:
+    """Units of position `j` in a block, each with its first row, if it has one."""
+    found = [(service.crew_at(service.start_s).unit_ids[j], 0)]
+    for turn in service.turns:
+        row = int(clock.bounds(np.array([turn.at_s]))[0])
+        if turn.jar == j and row < clock.rows:
+            found.append((service.crew_at(turn.at_s).unit_ids[j], row))
+    return found
+
+
+def _by_unit(
+    names: list[tuple[str, int]], groups: Iterable[tuple[int, int]]
+) -> Iterator[tuple[str, int, int]]:
+    """Row groups, cut where units change, with the unit."""
+    ends = [row for _, row in names[1:]]
+    for first, end in groups:
+        for (name, a), b in zip(names, [*ends, end], strict=True):
+            if max(first, a) < min(end, b):
+                yield name, max(first, a), min(end, b)
 
 
 def conductance_counts(resistance: Ints) -> Ints:
@@ -675,28 +737,63 @@ def _runs(clock: BlockClock, t_s: Ints, values: Floats, per_unit: float) -> Runs
 
 
 def _hourly_soh(played: BlockReplay, j: int, clock: BlockClock) -> tuple[Ints, Floats]:
-    """SOH at whole hours of the block (it is linear within a day), so that most rows are runs."""
+    """SOH at whole hours of the block (it is linear within a day), so that most rows are runs.
+
+    An hour at which units change stands twice, for the unit before and for the one after.
+    """
     start = clock.grid.midnight_s(clock.block.first_day)
     hours = np.arange(24 * clock.block.days + 1)
     day, hour = np.minimum(hours // 24, clock.block.days - 1), hours - 24 * (hours // 24)
     hour = np.where(hours == 24 * clock.block.days, 24, hour)
-    low, high = played.soh[day, j], played.soh[day + 1, j]
-    return start + SECONDS_PER_HOUR * hours, low + (high - low) * (hour / 24.0)
+    soh = played.service.days.soh
+    low, high = soh[day, j], soh[day + 1, j]
+    t_s, values = start + SECONDS_PER_HOUR * hours, low + (high - low) * (hour / 24.0)
+    for turn in played.service.turns:
+        if turn.jar == j:
+            values = np.array([played.service.at("soh", j, t) for t in t_s.tolist()])
+            values[-1] = soh[-1, j]
+    for turn in played.service.turns:
+        if turn.jar == j:
+            at = int(np.searchsorted(t_s, turn.at_s))
+            t_s = np.insert(t_s, at, turn.at_s)
+            values = np.insert(values, at, played.service.at("soh", j, turn.at_s, before=True))
+    return t_s, values
 
 
-def _reading_edges(played: BlockReplay, clock: BlockClock) -> Ints:
-    """Rows at which the daily reading of each day takes effect, int64 (day,)."""
+def _reading_steps(
+    played: BlockReplay, j: int, midnights_s: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Instants from which a reading of jar `j` is held, and the reading [uOhm].
+
+    `midnights_s` are those at which the days of the replay begin.
+    """
+    steps = [(midnights_s[0], int(played.readings[0, j]))]
+    turns = [
+        (turn.at_s, *(int(r) for r in readings))
+        for turn, readings in zip(played.service.turns, played.turn_readings, strict=True)
+        if turn.jar == j
+    ]
+    for day, midnight_s in enumerate(midnights_s):
+        taken_s = midnight_s + played.reading_offset_s
+        today = [t for t in turns if midnight_s <= t[0] < midnight_s + SECONDS_PER_DAY]
+        # What is held at the next midnight was read then, unless a unit came after.
+        later = [before for at_s, before, _ in today if at_s > taken_s]
+        steps.append((taken_s, later[0] if later else int(played.readings[day + 1, j])))
+        steps += [(at_s, new) for at_s, _, new in today if at_s != taken_s]
+    return sorted(steps)
+
+
+def _midnights(clock: BlockClock) -> list[int]:
     days = range(clock.block.first_day, clock.block.end_day)
-    return clock.bounds(
-        np.array([clock.grid.midnight_s(d) + played.reading_offset_s for d in days])
-    )
+    return [clock.grid.midnight_s(d) for d in days]
 
 
 def _reading_runs(played: BlockReplay, j: int, clock: BlockClock) -> Runs:
-    edges = np.concatenate([[0], _reading_edges(played, clock), [clock.rows]])
+    instants, counts = zip(*_reading_steps(played, j, _midnights(clock)), strict=True)
+    edges = np.append(clock.bounds(np.array(instants)), clock.rows)
     lengths = np.diff(edges)
     kept = lengths > 0
-    return Runs(lengths[kept], played.readings[:, j].astype(np.int64)[kept])
+    return Runs(lengths[kept], np.array(counts, np.int64)[kept])
 
 
 def _edited(runs: Runs, edits: list[tuple[slice, Callable[[Ints], Ints | int]]]) -> Runs:
@@ -727,9 +824,16 @@ def _cut(runs: Runs, first: int, end: int) -> Runs:
     return Runs(np.diff(lengths, prepend=first), runs.counts[a:b])
 
 
+def _unit_hours(service: ServiceDays, j: int, clock: BlockClock) -> list[tuple[str, int]]:
+    """Units of position `j` in a block, each with its first hour."""
+    hourly = replace(clock.grid, interval_s=SECONDS_PER_HOUR)
+    return unit_rows(service, j, BlockClock(hourly, clock.block))
+
+
 def feature_group(
     model: SystemModel,
     s: int,
+    service: ServiceDays,
     wanted: tuple[str, ...],
     clock: BlockClock,
     jar_hours: Ints,
@@ -749,28 +853,41 @@ def feature_group(
     prefix = digest.instant_prefix(stamp.first_ms, stamp.step_ms, hours)
     bounds = np.minimum(24 * np.arange(clock.block.days + 1), hours)
     all_jars = jar_hours[:, :, [features.V_SAMPLES, features.V_SUM]].sum(axis=0)
-    parts: dict[str, dict[str, Ints]] = {}
+    parts: list[tuple[str, int, dict[str, Ints]]] = []
     for j, jar_id in enumerate(string.jar_ids):
         if jar_id not in wanted:
             continue
-        columns = features.jar_features(
-            jar_hours[j],
-            all_jars,
-            room_hours,
-            string_hours,
-            account,
-            int(model.populations[s].acceptance_uohm[j]),
-        )
-        group: RowGroup = {name: Plain(counts) for name, counts in columns.items()}
-        tally.digest(FEATURE_STORE, jar_id, group, prefix, 0, bounds)
-        parts[jar_id] = columns
+        for unit, first, end in _by_unit(_unit_hours(service, j, clock), [(0, hours)]):
+            crew = service.crew_at(
+                max(service.start_s, start_ms // 1000 + first * SECONDS_PER_HOUR)
+            )
+            columns = features.jar_features(
+                jar_hours[j],
+                all_jars,
+                room_hours,
+                string_hours,
+                account,
+                int(crew.units.acceptance_uohm[j]),
+            )
+            columns = {name: counts[first:end] for name, counts in columns.items()}
+            group: RowGroup = {name: Plain(counts) for name, counts in columns.items()}
+            tally.digest(FEATURE_STORE, unit, group, prefix, first, bounds)
+            parts.append((unit, first, columns))
     instants = stamp.first_ms + stamp.step_ms * np.arange(hours)
+    lengths = [len(next(iter(columns.values()))) for _, _, columns in parts]
     keys: RowGroup = {
-        "feature_ts": Plain(np.tile(instants, len(parts))),
-        "battery_id": Codes(np.repeat(np.arange(len(parts)), hours).astype(np.uint16), (*parts,)),
+        "feature_ts": Plain(
+            np.concatenate(
+                [instants[first:][:n] for (_, first, _), n in zip(parts, lengths, strict=True)]
+            )
+        ),
+        "battery_id": Codes(
+            np.repeat(np.arange(len(parts)), lengths).astype(np.uint16),
+            tuple(unit for unit, _, _ in parts),
+        ),
     }
     values: RowGroup = {
-        name: Plain(np.concatenate([columns[name] for columns in parts.values()]))
+        name: Plain(np.concatenate([columns[name] for _, _, columns in parts]))
         for name in FEATURE_STORE.names[2:]
     }
     return {**keys, **values}

@@ -153,7 +153,13 @@ PROFILES = (
 FailureMode = Literal["dry_out", "corrosion", "sulfation", "internal_short", "thermal_runaway"]
 
 InjectionKind = Literal[
-    "outage", "hvac_failure", "capacity_test", "profile", "failure_mode", "sensor_fault"
+    "outage",
+    "hvac_failure",
+    "capacity_test",
+    "profile",
+    "failure_mode",
+    "sensor_fault",
+    "replacement",
 ]
 
 
@@ -161,12 +167,13 @@ InjectionKind = Literal[
 class Injection:
     """Something forced on a named entity in [start_s, start_s + duration_s).
 
-    `target` is a location (outage, hvac_failure), a jar (profile, failure_mode, sensor_fault), a
-    string (capacity_test, failure_mode thermal_runaway, sensor_fault) or an environmental sensor
-    (sensor_fault). `value` names the profile, the failure mode or the kind of sensor fault, else it
-    is empty. A capacity test ends at its cut-off or at the end. A failure mode begins at the start
-    and is terminal at the end; a profile holds from the start of the run on. `channel` names the
-    column of a sensor fault.
+    `target` is a location (outage, hvac_failure), a jar (profile, failure_mode, sensor_fault,
+    replacement), a string (capacity_test, failure_mode thermal_runaway, sensor_fault) or an
+    environmental sensor (sensor_fault). `value` names the profile, the failure mode or the kind of
+    sensor fault, else it is empty. A capacity test ends at its cut-off or at the end. A failure
+    mode begins at the start and is terminal at the end; a profile holds from the start of the run
+    on; the unit that replaces a jar's is in service from `start_s` on. `channel` names the column
+    of a sensor fault.
     """
 
     kind: InjectionKind

@@ -233,6 +233,7 @@ def _string_part(job: StringJob) -> Part:
     features = sample.feature_group(
         model,
         s,
+        played.service,
         job.jar_ids,
         clock,
         hours,
