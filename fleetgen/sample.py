@@ -174,6 +174,12 @@ class Tally:
         lanes_sum = self.digests.setdefault(table.name, np.zeros_like(lanes))
         lanes_sum += digest.identity(entity) * lanes
 
+    def scattered(self, table: Table, entity: str, group: RowGroup, instants_ms: Ints) -> None:
+        """Add rows of one id at any instants, in order, to the table's digests by local day."""
+        days = _local_day_of(instants_ms, self.utc_offset_s) - self.block.first_day
+        bounds = np.searchsorted(days, np.arange(self.block.days + 1))
+        self.digest(table, entity, group, digest.scattered_prefix(instants_ms), 0, bounds)
+
     def day_digests(self, table: Table) -> dict[str, str]:
         """Digest of each local day of the block that holds rows."""
         return {
@@ -215,6 +221,10 @@ class Tally:
         codes = np.empty(counts.size, np.uint8) if narrow else np.empty(counts.size, np.uint16)
         sensors.code(counts, low, span, codes)
         return Codes(codes, levels)
+
+
+def _local_day_of(instants_ms: Ints, utc_offset_s: int) -> Ints:
+    return (instants_ms // 1000 + utc_offset_s) // SECONDS_PER_DAY
 
 
 Stuck = Callable[[faults.Fault], int]

@@ -423,14 +423,17 @@ class Receipt:
     """Proof that a part is whole; written last.
 
     `statistics` maps `table.column` to integer sketches (counts, never floats), `states` a
-    battery to its truth at the end of the run (in the last block only). `plan` is the digest of
-    the plan that made the part.
+    battery to its truth at the end of the run, `swaps` each unit that came in the run to the
+    instant [s], `events` are rows of maintenance (these in the last block only). `plan` is the
+    digest of the plan that made the part.
     """
 
     job: str
     files: tuple[FileEntry, ...]
     statistics: dict[str, dict[str, int]] = field(default_factory=dict)
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    swaps: dict[str, int] = field(default_factory=dict)
+    events: tuple[dict[str, Any], ...] = ()
     plan: str = ""
 
 

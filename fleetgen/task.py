@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from fleetgen import sample, simulate, truth
+from fleetgen import records, sample, simulate, truth
 from fleetgen.derive.features import JAR_COLUMNS
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest, tables
@@ -22,6 +22,8 @@ from fleetgen.schema import (
     FEATURE_STORE,
     JAR_CALC,
     JAR_RAW,
+    RUL_TRUTH,
+    SCATTERED,
     SCHEMA_VERSION,
     STRING_CALC,
     STRING_RAW,
@@ -117,6 +119,8 @@ class Part:
         self._tables: dict[str, Table] = {}
         self.tally = Tally(job.block, job.run.grid.utc_offset_s)
         self.receipt_states: dict[str, dict[str, object]] = {}
+        self.receipt_swaps: dict[str, int] = {}
+        self.receipt_events: tuple[dict[str, object], ...] = ()
         self.member: bytes | None = None
 
     def add(self, table: Table, row_group: RowGroup) -> None:
@@ -155,6 +159,8 @@ class Part:
             files=entries,
             statistics=statistics,
             states=self.receipt_states,
+            swaps=self.receipt_swaps,
+            events=self.receipt_events,
             plan=self.job.run.plan_digest,
         )
 
@@ -191,7 +197,7 @@ def part_path(job: PartJob, table: str) -> str:
 
 def part_tables(job: PartJob) -> tuple[Table, ...]:
     """Tables of which a part may have a file."""
-    strings = (STRING_RAW, STRING_CALC, JAR_RAW, JAR_CALC, FEATURE_STORE)
+    strings = (STRING_RAW, STRING_CALC, JAR_RAW, JAR_CALC, FEATURE_STORE, RUL_TRUTH, *SCATTERED)
     return strings if isinstance(job, StringJob) else (ENV,)
 
 
@@ -221,7 +227,8 @@ def _string_part(job: StringJob) -> Part:
         model, s, path.transfers_s(s, model.timeline.tests_s(s)), samples, clock, part.tally
     ):
         part.add(table, group)
-    jars = len(job.string.jar_ids)
+    jar_ids = job.string.jar_ids
+    jars = len(jar_ids)
     hours = np.zeros((jars, clock.hours, JAR_COLUMNS), np.int64)
     for j, jar_id in enumerate(job.string.jar_ids):
         for table, group in sample.jar_groups(
@@ -245,9 +252,20 @@ def _string_part(job: StringJob) -> Part:
     if features is not None:
         part.add(FEATURE_STORE, features)
         part.member = csv.csv_gz_member(FEATURE_STORE, [features], run.grid.utc_offset_s)
+    part.add(
+        RUL_TRUTH,
+        records.rul_group(model, path, s, played.service, job.jar_ids, clock, part.tally),
+    )
+    for table, group in records.measured_groups(
+        model, path, s, played, job.jar_ids, clock, part.tally
+    ):
+        part.add(table, group)
     if job.block.end_day == run.grid.end_day:
+        wanted = [unit for unit in truth.units(model, path, s) if jar_ids[unit.jar] in job.jar_ids]
         states = truth.final_states(model, path, s)
-        part.receipt_states = {jar: states[jar] for jar in job.jar_ids}
+        part.receipt_states = {unit.unit_id: states[unit.unit_id] for unit in wanted}
+        part.receipt_swaps = {unit.unit_id: unit.from_s for unit in wanted if unit.number > 1}
+        part.receipt_events = records.events(model, path, s, job.jar_ids)
     return part
 
 

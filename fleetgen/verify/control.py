@@ -11,7 +11,7 @@ from fleetgen.io import manifest
 from fleetgen.io.store import Store
 from fleetgen.plan import estimate
 from fleetgen.sample import BlockClock
-from fleetgen.schema import DATA_VERSION, FEATURE_STORE, SCHEMA_VERSION
+from fleetgen.schema import DATA_VERSION, FEATURE_STORE, SCATTERED, SCHEMA_VERSION, TABLES
 from fleetgen.spec import FileEntry, PartJob, Receipt
 from fleetgen.task import part_group, part_path, part_tables
 from fleetgen.verify.findings import Findings
@@ -82,6 +82,8 @@ def listed_files(
             path = part_path(job, table)
             said = {"receipt": mine.get(path), "manifest": listed.pop(path, None)}
             known = {who: entry for who, entry in said.items() if entry is not None}
+            if not known and TABLES[table] in SCATTERED:
+                continue
             if there is not None and "manifest" not in known:
                 found.add("control files", manifest.MANIFEST, f"does not name {path}")
             files.append(File(path, job, known))
@@ -139,14 +141,17 @@ def _receipt(place: Place, job: PartJob, found: Findings) -> Receipt | None:
         if expected.get(entry.path) != entry.table or entry.group != part_group(job):
             found.add("receipts", key, f"names {entry.path}, which is not of its part", job.key)
             return None
-    if len(receipt.files) != len(expected):
-        found.add("receipts", key, f"names {len(receipt.files)} files of {len(expected)}", job.key)
+    named = {entry.table for entry in receipt.files}
+    wanted = set(tables_of(job)) - {table.name for table in SCATTERED}
+    if len(named) != len(receipt.files) or not named >= wanted:
+        count = len(named & wanted)
+        found.add("receipts", key, f"names {count} files of {len(wanted)}", job.key)
         return None
     return receipt
 
 
 def tables_of(job: PartJob) -> list[str]:
-    """Tables of which a part has a file; features only where an hour is complete."""
+    """Tables of which a part may have a file; features only where an hour is complete."""
     hours = BlockClock(job.run.grid, job.block).hours
     return [table.name for table in part_tables(job) if hours or table is not FEATURE_STORE]
 
