@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import partial
+from types import MappingProxyType
 
 from fleetgen import rng
-from fleetgen.model import faults, params, population
+from fleetgen.crew import INJECTED, Swap, first_crew, local_day, services, unit_id
+from fleetgen.model import faults, params
+from fleetgen.model.population import Population
 from fleetgen.rng import Stream
 from fleetgen.rows import Row, row_groups
 from fleetgen.schema import (
@@ -22,6 +25,7 @@ from fleetgen.schema import (
 )
 from fleetgen.spec import (
     DEFAULT_SCENARIO,
+    BatteryString,
     BatterySystem,
     Fleet,
     Location,
@@ -30,7 +34,7 @@ from fleetgen.spec import (
     Scenario,
     TimeGrid,
 )
-from fleetgen.units import iso_instant
+from fleetgen.units import day_date, iso_instant
 
 WARRANTY_YEARS = 3
 """Warranty from installation (an assumption: usual for stationary VRLA)."""
@@ -44,8 +48,12 @@ def dimension_tables(
     seed: int,
     grid: TimeGrid,
     scenario: Scenario = DEFAULT_SCENARIO,
+    swaps: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[Table, list[RowGroup]]:
-    """Row groups of each dimension table; an entity appears when a selected jar is of it."""
+    """Row groups of each dimension table; an entity appears when a selected jar is of it.
+
+    `swaps` are the units that came in the run, with the instants [s].
+    """
     rows: dict[Table, list[Row]] = {
         table: []
         for table in (
@@ -86,8 +94,9 @@ def dimension_tables(
                     s,
                     set(selected[string.string_id]),
                     seed,
-                    grid.start,
+                    grid,
                     scenario,
+                    swaps,
                 )
     rows[BATTERY_MODEL] = [models[name] for name in sorted(models)]
     return {table: row_groups(table, entries) for table, entries in rows.items()}
@@ -140,37 +149,77 @@ def battery_rows(
     s: int,
     wanted: set[str],
     seed: int,
-    start: date,
+    grid: TimeGrid,
     scenario: Scenario,
+    swaps: Mapping[str, int],
 ) -> list[Row]:
     """Rows of `battery` of the wanted jars of string number `s`."""
     string = system.strings[s]
-    units = population.populate(seed, location, system, string, start, scenario)
-    rated_ah = string.model.rated_capacity_ah
+    first = first_crew(seed, location, system, string, grid, scenario)
+    came = list(_came(s, string, swaps))
+    by_start = services(seed, location, string, grid, scenario, first, came)
+    crews = {each.at_s: each.crew for each in by_start}
     rows = []
     for j, jar_id in enumerate(string.jar_ids):
         if jar_id not in wanted:
             continue
-        read = partial(rng.normal, rng.key(seed, Stream.ACCEPTANCE, jar_id))
-        error = params.ACCEPTANCE_NOISE.value if scenario.sensor_errors else 0.0
-        installed = units.installed[j]
-        rows.append(
-            {
-                "battery_id": jar_id,
-                "string_id": string.string_id,
-                "system_id": system.system_id,
-                "location_id": location.location_id,
-                "model_id": string.model.model_id,
-                "position_in_string": j + 1,
-                "serial_number": units.serial_number[j],
-                "manufacture_date": units.manufactured[j],
-                "installed_date": installed,
-                "warranty_expiry_date": _years_later(installed, WARRANTY_YEARS),
-                "initial_capacity_ah": rated_ah * units.soh_new[j] * (1 + error * read(1)),
-                "initial_resistance_mohm": units.acceptance_uohm[j] / 1000.0,
-            }
-        )
+        starts = [grid.start_s, *(w.at_s for w in came if w.jar == j)]
+        ids = [unit_id(jar_id, number) for number in range(1, len(starts) + 1)]
+        for n, (unit, start_s) in enumerate(zip(ids, starts, strict=True)):
+            row = _battery_row(
+                location, system, string, j, unit, crews[start_s].units, seed, scenario
+            )
+            gone = n + 1 < len(starts)
+            rows.append(
+                {
+                    **row,
+                    "status": "replaced" if gone else "in_service",
+                    "replacement_of": ids[n - 1] if n else None,
+                    "replaced_date": day_date(local_day(grid, starts[n + 1])) if gone else None,
+                }
+            )
     return rows
+
+
+def _came(s: int, string: BatteryString, swaps: Mapping[str, int]) -> Iterator[Swap]:
+    """Units that came to a string, position by position and in order."""
+    for j, jar_id in enumerate(string.jar_ids):
+        number = 2
+        while (name := unit_id(jar_id, number)) in swaps:
+            at_s = swaps[name]
+            yield Swap(s, j, at_s, at_s, at_s, INJECTED, number)
+            number += 1
+
+
+def _battery_row(
+    location: Location,
+    system: BatterySystem,
+    string: BatteryString,
+    j: int,
+    unit: str,
+    units: Population,
+    seed: int,
+    scenario: Scenario,
+) -> Row:
+    read = partial(rng.normal, rng.key(seed, Stream.ACCEPTANCE, unit))
+    error = params.ACCEPTANCE_NOISE.value if scenario.sensor_errors else 0.0
+    installed = units.installed[j]
+    return {
+        "battery_id": unit,
+        "string_id": string.string_id,
+        "system_id": system.system_id,
+        "location_id": location.location_id,
+        "model_id": string.model.model_id,
+        "position_in_string": j + 1,
+        "serial_number": units.serial_number[j],
+        "manufacture_date": units.manufactured[j],
+        "installed_date": installed,
+        "warranty_expiry_date": _years_later(installed, WARRANTY_YEARS),
+        "initial_capacity_ah": string.model.rated_capacity_ah
+        * units.soh_new[j]
+        * (1 + error * read(1)),
+        "initial_resistance_mohm": units.acceptance_uohm[j] / 1000.0,
+    }
 
 
 def _years_later(day: date, years: int) -> date:
@@ -204,7 +253,8 @@ def anomaly_groups(
                 some = named[first : first + _ENTITIES_AT_A_TIME]
                 rows = [row for item in some for row in _fault_rows(run, *item)]
                 yield from row_groups(ANOMALY, rows)
-    events = (e for e in run.scenario.injections if e.kind != "sensor_fault")
+    others = ("sensor_fault", "replacement")
+    events = (e for e in run.scenario.injections if e.kind not in others)
     rows = [
         _anomaly_row(grid, event.target, None, event.value or event.kind, *span, None, True)
         for event in events

@@ -20,12 +20,22 @@ from numpy.typing import NDArray
 from fleetgen import digest, fleet
 from fleetgen.derive.alerts import Alert, Place, alerts
 from fleetgen.derive.conditions import Condition, rules_of
-from fleetgen.derive.past import COLUMNS, StringPast, Unit
+from fleetgen.derive.past import COLUMNS, CapacityTest, StringPast, Unit
+from fleetgen.derive.scores import Scores
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, dataset, manifest
 from fleetgen.io.store import Store, open_store
 from fleetgen.rows import Row, row_groups
-from fleetgen.schema import ALERT, ALERT_CONDITION, BATTERY, FEATURE_STORE, RUL_PREDICTION, Table
+from fleetgen.schema import (
+    ALERT,
+    ALERT_CONDITION,
+    BATTERY,
+    CAPACITY_TEST_CALC,
+    FEATURE_STORE,
+    RUL_PREDICTION,
+    RUL_TRUTH,
+    Table,
+)
 from fleetgen.score import Trouble, room_troubles, score, string_troubles
 from fleetgen.spec import (
     NULL,
@@ -39,6 +49,7 @@ from fleetgen.spec import (
     StringJob,
 )
 from fleetgen.system import system_model
+from fleetgen.task import slow_path_of
 from fleetgen.units import day_number
 
 Ints = NDArray[np.int64]
@@ -105,9 +116,13 @@ def _of_string(job: HistoryJob, first: StringJob, store: Store) -> Derived:
     found = _alerts(job, place, rules_of(job.run.alerts, model), store)
     run, s = job.run, first.string_index
     system = system_model(run.seed, first.location, first.system, run.grid, run.scenario)
-    troubles = string_troubles(system, s, _room_troubles(first))
-    scores = {"alerts": score(found, troubles, run.grid)}
-    return _derived(job, found, _predictions(job, first, store), scores)
+    troubles = string_troubles(system, slow_path_of(first), s, _room_troubles(first))
+    predicted = _predictions(job, first, store)
+    scores = {
+        "alerts": score(found, troubles, run.grid),
+        "rul": _scored(job, predicted, store).counts(),
+    }
+    return _derived(job, found, predicted, scores)
 
 
 def _room_troubles(part: PartJob) -> list[Trouble]:
@@ -164,8 +179,9 @@ def _predictions(job: HistoryJob, first: StringJob, store: Store) -> list[RowGro
         first.string_index,
         {*first.jar_ids},
         run.seed,
-        run.grid.start,
+        run.grid,
         run.scenario,
+        manifest.read_receipt(store, job.parts[-1].key, run.plan_digest).swaps,
     )
     units = [
         Unit(
@@ -178,13 +194,48 @@ def _predictions(job: HistoryJob, first: StringJob, store: Store) -> list[RowGro
     ]
     float_v = 0.5 * (model.float_min_v + model.float_max_v)
     past = StringPast(units, float(model.cells), float_v, run.grid.utc_offset_s)
+    tests = [
+        test for group in groups_of(job, store, CAPACITY_TEST_CALC) for test in _results(group)
+    ]
+    ids = [unit.battery_id for unit in units]
     found = []
     for group in groups_of(job, store, FEATURE_STORE):
-        ids = [unit.battery_id for unit in units]
-        predicted = past.take(*_by_unit(group, ids))
+        predicted = past.take(*_by_unit(group, ids), tests=tests)
+        tests = []  # they wait for their time
         if predicted is not None:
             found.append(predicted)
     return found
+
+
+def _results(group: RowGroup) -> Iterator[CapacityTest]:
+    names = CAPACITY_TEST_CALC.names
+    per_unit = 100 * CAPACITY_TEST_CALC.column("capacity_pct").per_unit
+    for row in _rows(group, CAPACITY_TEST_CALC):
+        values = dict(zip(names, row, strict=True))
+        yield CapacityTest(
+            values["battery_id"],
+            values["ended_at"],
+            values["capacity_pct"] / per_unit,
+            bool(values["capacity_censored"]),
+        )
+
+
+def _scored(job: HistoryJob, predicted: list[RowGroup], store: Store) -> Scores:
+    """Predictions held against the truth of their Mondays."""
+    at = RUL_TRUTH.names.index("rul_days")
+    true = {
+        row[:2]: np.nan if row[at] == NULL else row[at] / RUL_TRUTH.column("rul_days").per_unit
+        for group in groups_of(job, store, RUL_TRUTH)
+        for row in _rows(group, RUL_TRUTH)
+    }
+    scores = Scores()
+    for group in predicted:
+        keys = [row[:2] for row in _rows(group, RUL_PREDICTION)]
+        counts = {name: digest.instants_ms(group[name]) for name in RUL_PREDICTION.names[2:]}
+        known = [key in true for key in keys]  # not of a Monday on which the run ends
+        days = np.array([true[key] for key in keys if key in true])
+        scores.add({name: counts[name][known] for name in counts}, days)
+    return scores
 
 
 def _as_written(name: str, row: Row) -> float:

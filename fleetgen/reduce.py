@@ -15,40 +15,48 @@ from dataclasses import replace
 
 from fleetgen import __version__, export, fleet, history
 from fleetgen.config import RunConfig
+from fleetgen.derive.split import split_groups
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest
 from fleetgen.io.store import Store
 from fleetgen.plan import Estimate, Plan, single_files
 from fleetgen.report import page
 from fleetgen.report.summary import Summary
+from fleetgen.rows import row_groups
 from fleetgen.schema import (
     ANOMALY,
+    BATTERY,
     DATA_VERSION,
     FEATURE_STORE,
     HISTORIES,
+    MAINTENANCE_EVENT,
     PARTED,
     REPORT_FILE,
     SCHEMA_VERSION,
     SINGLE_FILES,
+    SPLIT,
     STATES_FILE,
     TABLES,
     Table,
 )
-from fleetgen.spec import FileEntry, PartJob, Receipt, StringJob
+from fleetgen.spec import Codes, FileEntry, PartJob, Receipt, RowGroup, StringJob
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key, part_path, part_tables
 
 
 def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
     """Write dimension tables, anomalies, single files, states and report, then the manifest."""
     summary = Summary()
+    swaps: dict[str, int] = {}
     for receipt in _receipts(plan, store):
         summary.take(receipt)
+        swaps |= receipt.swaps
     closing: list[FileEntry] = []
     if plan.run.format != "none":
         closing = [
-            *_dimensions(config, plan, store),
+            *_dimensions(plan, store, swaps),
             _anomalies(plan, store),
-            *(_of_histories(plan, store, table) for table in HISTORIES),
+            _maintenance(plan, store),
+            *(_of_histories(plan, store, table, summary) for table in HISTORIES),
             _feature_file(plan, store, summary.rows[FEATURE_STORE.name]),
             *_single_files(plan, store, summary.rows),
             _states(plan, store, summary.batteries),
@@ -95,20 +103,23 @@ def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
         receipt = manifest.read_receipt(store, job.key, plan.run.plan_digest)
         at_end = job.block.end_day == plan.run.grid.end_day
         _check(store, job, receipt, at_end)
-        yield receipt if at_end else replace(receipt, states={})
+        yield receipt if at_end else replace(receipt, states={}, swaps={}, events=())
 
 
 def _check(store: Store, job: PartJob, receipt: Receipt, at_end: bool) -> None:
     """Want a receipt to tell of its own part: nobody vouches for what lies in a store."""
     paths = {part_path(job, table.name): table.name for table in part_tables(job)}
-    states = set(job.jar_ids) if at_end and isinstance(job, StringJob) else set()
+    jars = set(job.jar_ids) if at_end and isinstance(job, StringJob) else set()
+    came = {name.rpartition("-R")[0] for name in receipt.swaps}
     reason = ""
     if any(paths.get(entry.path) != entry.table for entry in receipt.files):
         reason = "it names a file of another part"
-    elif at_end and states != receipt.states.keys():
+    elif at_end and (jars | receipt.swaps.keys() != receipt.states.keys() or not came <= jars):
         reason = "its states are not those of its batteries"
     elif any(not sketch.keys() >= _SKETCH for sketch in receipt.statistics.values()):
         reason = "its statistics are not whole"
+    elif any(row.keys() != set(MAINTENANCE_EVENT.names) for row in receipt.events):
+        reason = "its events are not whole"
     if reason:
         raise StorageError(
             f"{store.url}/{manifest.receipt_key(job.key)} cannot be used: {reason}. Delete this "
@@ -137,14 +148,27 @@ def _put(store: Store, table: str, key: str, rows: int, pieces: Iterable[bytes])
     return FileEntry(table, key, rows, size, sha.hexdigest(), "run")
 
 
-def _dimensions(config: RunConfig, plan: Plan, store: Store) -> Iterator[FileEntry]:
+def _dimensions(plan: Plan, store: Store, swaps: Mapping[str, int]) -> Iterator[FileEntry]:
     grid = plan.run.grid
     run = plan.run
-    groups = fleet.dimension_tables(plan.fleet, plan.selected, run.seed, grid, run.scenario)
-    for table, row_groups in groups.items():
-        rows = sum(next(iter(group.values())).rows for group in row_groups)
-        data = csv.csv_bytes(table, row_groups, grid.utc_offset_s)
+    groups = fleet.dimension_tables(plan.fleet, plan.selected, run.seed, grid, run.scenario, swaps)
+    units = [unit for group in groups[BATTERY] for unit in _units(group)]
+    groups[SPLIT] = list(split_groups(plan.fleet, units, run.seed, grid))
+    for table, each in groups.items():
+        rows = sum(next(iter(group.values())).rows for group in each)
+        data = csv.csv_bytes(table, each, grid.utc_offset_s)
         yield _put(store, table.name, f"{table.name}.csv", rows, [data])
+
+
+def _units(group: RowGroup) -> Iterator[tuple[str, str, str]]:
+    """Battery, string and location id of each row of `battery`."""
+    texts = []
+    for name in ("battery_id", "string_id", "location_id"):
+        chunk = group[name]
+        if isinstance(chunk, Codes):
+            texts.append([str(chunk.levels[code]) for code in chunk.codes])
+    for battery, string, location in zip(*texts, strict=True):
+        yield battery, string, location
 
 
 def _anomalies(plan: Plan, store: Store) -> FileEntry:
@@ -163,15 +187,35 @@ def _anomalies(plan: Plan, store: Store) -> FileEntry:
     return replace(entry, rows=rows)
 
 
-def _of_histories(plan: Plan, store: Store, table: Table) -> FileEntry:
-    """What follows from the histories of strings and rooms, as CSV."""
+def _maintenance(plan: Plan, store: Store) -> FileEntry:
+    """What maintenance did, as CSV, string by string."""
+    offset_s, table = plan.run.grid.utc_offset_s, MAINTENANCE_EVENT
+    rows = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal rows
+        yield csv.header_line(table)
+        for receipt in _receipts(plan, store):
+            rows += len(receipt.events)
+            for group in row_groups(table, list(receipt.events)):
+                yield csv.csv_bytes(table, [group], offset_s, header=False)
+
+    entry = _put(store, table.name, f"{table.name}.csv", 0, pieces())
+    return replace(entry, rows=rows)
+
+
+def _of_histories(plan: Plan, store: Store, table: Table, summary: Summary) -> FileEntry:
+    """What follows from the histories of strings and rooms, as CSV; scores go to the summary."""
     rows = 0
 
     def pieces() -> Iterator[bytes]:
         nonlocal rows
         yield csv.header_line(table)
         for job in plan.histories:
-            text = history.read(job, store).rows[table.name].encode()
+            derived = history.read(job, store)
+            if table is HISTORIES[0]:
+                summary.take_scores(derived.scores)
+            text = derived.rows[table.name].encode()
             rows += text.count(b"\n")
             yield text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import pairwise
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from fleetgen import digest
 from fleetgen.sample import BlockClock
-from fleetgen.schema import FEATURE_STORE, JAR_CALC, JAR_RAW, RECORDS, Table
+from fleetgen.schema import FEATURE_STORE, JAR_CALC, JAR_RAW, RECORDS, RUL_TRUTH, Table
 from fleetgen.spec import Chunk, Codes, PartJob, Plain, RowGroup, StringJob
 from fleetgen.task import midnights_ms
-from fleetgen.units import day_date
+from fleetgen.units import SECONDS_PER_DAY, day_date
 
 
 def row_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[str, str]:
@@ -39,15 +39,14 @@ def row_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[
             raise ValueError(f"{table.name}.{entity}: no ids")
         edges = [0, *(np.flatnonzero(np.diff(codes.codes)) + 1).tolist(), codes.rows]
         for a, b in pairwise(edges if codes.rows else []):
-            name = str(codes.levels[codes.codes[a]])
-            if name not in done:
-                raise ValueError(f"{name!r:.80} is not of this part")
+            unit = str(codes.levels[codes.codes[a]])
+            name = _position(unit, done)
             first = done[name]
             ticks = first_ms + step_ms * np.arange(first, first + b - a)
             if first + b - a > rows or (stamps[a:b] != ticks).any():
-                raise ValueError(f"{name}: an instant is missing, there twice or out of order")
+                raise ValueError(f"{unit}: an instant is missing, there twice or out of order")
             lanes = digest.lanes(table, _rows(table, group, a, b), prefix, first, bounds)
-            sums += digest.identity(name) * lanes
+            sums += digest.identity(unit) * lanes
             done[name] = first + b - a
     for name, count in done.items():
         if count != rows:
@@ -113,9 +112,22 @@ def _values(chunk: Chunk) -> list[object]:
     return values
 
 
+def _position(unit: str, positions: Mapping[str, int]) -> str:
+    """Position of a unit, or the id itself of what is none; ValueError if it is not known."""
+    first, _, number = unit.rpartition("-R")
+    name = first if first in positions and number.isdecimal() else unit
+    if name not in positions:
+        raise ValueError(f"{unit!r:.80} is not of this part")
+    return name
+
+
 def _clock(job: PartJob, table: Table) -> tuple[int, int, int, NDArray[np.int64]]:
     """First instant [ms], step [ms] and rows of an id, and the rows at which days begin and end."""
     clock = BlockClock(job.run.grid, job.block)
+    if table.name == RUL_TRUTH.name:
+        first_ms = 1000 * job.run.grid.midnight_s(job.block.first_day)
+        days = np.arange(job.block.days + 1)
+        return first_ms, 1000 * SECONDS_PER_DAY, job.block.days, days
     if table.name != FEATURE_STORE.name:
         step_ms = 1000 * job.run.grid.interval_s
         return 1000 * clock.first_s, step_ms, clock.rows, clock.day_bounds
@@ -132,7 +144,7 @@ def _ids(job: PartJob, table: Table) -> tuple[str, ...]:
     """Ids that a part's file of a table holds."""
     if not isinstance(job, StringJob):
         return (job.sensor_id,)
-    of_jars = table.name in (JAR_RAW.name, JAR_CALC.name, FEATURE_STORE.name)
+    of_jars = table in (JAR_RAW, JAR_CALC, FEATURE_STORE, RUL_TRUTH)
     return job.jar_ids if of_jars else (job.string.string_id,)
 
 

@@ -77,6 +77,10 @@ class Stream(StrEnum):
     SENSOR_FAULT = "fault.channel"
     INJECTED_FAULT = "fault.injected"
     SPLIT = "split"
+    TEST_LOGGER = "instrument.test-logger"
+    HAND_METER = "instrument.hand-meter"
+    VISIT = "maintenance.visit"
+    CALENDAR = "maintenance.calendar"
 
 
 def key(seed: int, stream: Stream, entity: str) -> Key:

@@ -35,6 +35,7 @@ def _chunk(column: Column, values: list[Any]) -> Chunk:
         code = {text: i for i, text in enumerate(levels)}
         return Codes(np.array([code[v] for v in values], np.uint16), levels)
     if column.kind == "date":
-        return Plain(np.array([day_number(v) for v in values], np.int64))
+        days = [NULL if v is None else day_number(v) for v in values]
+        return Plain(np.array(days, np.int64))
     counts = [NULL if v is None else round(v * column.per_unit) for v in values]
     return Plain(np.array(counts, np.int64))

@@ -6,20 +6,23 @@ group at a time. Blocks are cut into row groups of whole local days.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleetgen import digest, limits, rng, simulate
+from fleetgen.crew import Crew
 from fleetgen.derive import conditions, features
-from fleetgen.derive.conditions import Bank, Condition, Gates
+from fleetgen.derive.conditions import Bank, Condition, Gates, Watched
 from fleetgen.elementary import exponential, total
 from fleetgen.model import faults, params, sensors, stepper
 from fleetgen.model.faults import Ticks
+from fleetgen.model.population import Population
 from fleetgen.rng import Stream
 from fleetgen.schema import (
     COOLING,
@@ -47,8 +50,8 @@ from fleetgen.spec import (
     Scenario,
     TimeGrid,
 )
-from fleetgen.system import SystemModel, load_frac
-from fleetgen.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date
+from fleetgen.system import ServiceDays, SlowDays, SystemModel, Turn, load_frac
+from fleetgen.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date, day_number
 from fleetgen.world import World, world
 
 Ints = NDArray[np.int64]
@@ -245,6 +248,10 @@ class Tally:
         return Codes(codes, levels)
 
 
+def _local_day_of(instants_ms: Ints, utc_offset_s: int) -> Ints:
+    return (instants_ms // 1000 + utc_offset_s) // SECONDS_PER_DAY
+
+
 Stuck = Callable[[faults.Fault], int]
 
 
@@ -367,9 +374,7 @@ def _read_string(
     sigma = params.RIPPLE_SPREAD.value
     ripple = per_100_ah * exponential(sigma * ripple_z)
     ups = model.system.kind == "UPS"
-    mohm = model.populations[s].new_mohm * played.growth
-    string_ohm = np.array([total(row) for row in mohm.tolist()]) * 1e-3
-    sensors.interpolated(_day_edges(string_ohm), SECONDS_PER_DAY, start_s, first_s, step_s, ohm)
+    _string_ohm(played, start_s, ticks, ohm)
     counts = np.empty((7, rows), np.int32)
     sensors.sample_string(
         played.t_s,
@@ -401,6 +406,46 @@ def _read_string(
 def _day_edges(midnights: Floats) -> Floats:
     """Values at midnights as edges of each day, (midnight,) to (day, 2)."""
     return np.stack([midnights[:-1], midnights[1:]], axis=1)
+
+
+def _string_ohm(played: BlockReplay, start_s: int, ticks: Ticks, out: Floats) -> None:
+    """Resistance of a whole string at the instants, which jumps when units change [ohm]."""
+    service, first_s, step_s = played.service, ticks.first_s, ticks.step_s
+
+    def ohms(growth: Floats, crew: Crew) -> float:
+        return total((crew.units.new_mohm * growth).tolist()) * 1e-3
+
+    def edges(day: int, turned: Iterable[Turn], crew: Crew) -> tuple[float, float]:
+        """Of one day at its midnights, as if the units after some changes had it whole."""
+        low, high = (service.days.growth[day + i].copy() for i in range(2))
+        gone = {turn.jar: turn for turn in turned}
+        for turn in service.turns_on(start_s + day * SECONDS_PER_DAY):
+            if turn.jar in gone:
+                low[turn.jar] = turn.new[_GROWTH]
+            else:
+                high[turn.jar] = turn.old[_GROWTH]
+        return ohms(low, crew), ohms(high, crew)
+
+    days = len(service.days.growth) - 1
+    whole = [
+        edges(day, (), service.crew_at(start_s + day * SECONDS_PER_DAY)) for day in range(days)
+    ]
+    sensors.interpolated(np.array(whole), SECONDS_PER_DAY, start_s, first_s, step_s, out)
+    for at_s in sorted({turn.at_s for turn in service.turns}):
+        day = (at_s - start_s) // SECONDS_PER_DAY
+        midnight_s = start_s + day * SECONDS_PER_DAY
+        first, end = (
+            min(max(0, -(-(t - first_s) // step_s)), ticks.rows)
+            for t in (at_s, midnight_s + SECONDS_PER_DAY)
+        )
+        rows = slice(first, end)
+        turned = [turn for turn in service.turns_on(midnight_s) if turn.at_s <= at_s]
+        after = np.array([edges(day, turned, service.crew_at(at_s))])
+        begin_s = first_s + first * step_s
+        sensors.interpolated(after, SECONDS_PER_DAY, midnight_s, begin_s, step_s, out[rows])
+
+
+_GROWTH = SlowDays._fields.index("growth")
 
 
 def string_groups(
@@ -654,9 +699,10 @@ def _stuck_jar(
     found = _faults(model, faults.JAR, model.system.strings[s].jar_ids[j], ticks)
     shown = faults.seen(found, ticks)
     volts, degrees = _read_jar(model, s, j, played, ticks, shown)[:, 0].tolist()
-    day = _local_day(grid, then_s)
-    taken = then_s - grid.midnight_s(day) >= played.reading_offset_s
-    reading = played.readings[day - played.block.first_day + taken, j : j + 1].astype(np.int64)
+    block = played.block
+    midnights_s = [grid.midnight_s(d) for d in range(block.first_day, block.end_day)]
+    held = [r for at_s, r in _reading_steps(played, j, midnights_s) if at_s <= then_s]
+    reading = np.array(held[-1:], np.int64)
     for fault in shown:
         if fault.kind == faults.LOOSE_LEAD and fault.channel == _OHMIC:
             reading = _times(fault.magnitude, reading)
@@ -698,16 +744,22 @@ def jar_groups(
     if not wanted:
         return
     watch.rows += conditions.jar_samples(
-        jar_id, watch.rules, watch.gates, voltage, temperature, hours
+        _under_watch(played.service, j, clock),
+        watch.rules,
+        watch.gates,
+        voltage,
+        temperature,
+        hours,
     )
     whole = clock.instants(0, clock.rows)
     limits.check_runs(JAR_RAW, "resistance_mohm", resistance, jar_id, whole, tally.utc_offset_s)
+    names = unit_rows(played.service, j, clock)
     soc = _runs(clock, played.t_s, played.replay.jar_soc[j], 100.0 * 100.0)
     hourly_s, hourly = _hourly_soh(played, j, clock)
     soh = _runs(clock, hourly_s, hourly, 100.0 * 1000.0)
-    for first, end in clock.row_groups():
+    for unit, first, end in _by_unit(names, clock.row_groups()):
         reading = _cut(resistance, first, end)
-        stamp, name = clock.instants(first, end), Constant(jar_id, end - first)
+        stamp, name = clock.instants(first, end), Constant(unit, end - first)
         raw: RowGroup = {
             "ts": stamp,
             "battery_id": name,
@@ -725,8 +777,29 @@ def jar_groups(
             "soh_pct": _cut(soh, first, end),
         }
         for table, group in ((JAR_RAW, raw), (JAR_CALC, calc)):
-            tally.digest(table, jar_id, group, clock.prefix, first, clock.day_bounds)
+            tally.digest(table, unit, group, clock.prefix, first, clock.day_bounds)
             yield table, group
+
+
+def unit_rows(service: ServiceDays, j: int, clock: BlockClock) -> list[tuple[str, int]]:
+    """Units of position `j` in a block, each with its first row, if it has one."""
+    found = [(service.crew_at(service.start_s).unit_ids[j], 0)]
+    for turn in service.turns:
+        row = int(clock.bounds(np.array([turn.at_s]))[0])
+        if turn.jar == j and row < clock.rows:
+            found.append((service.crew_at(turn.at_s).unit_ids[j], row))
+    return found
+
+
+def _by_unit(
+    names: list[tuple[str, int]], groups: Iterable[tuple[int, int]]
+) -> Iterator[tuple[str, int, int]]:
+    """Row groups, cut where units change, with the unit."""
+    ends = [row for _, row in names[1:]]
+    for first, end in groups:
+        for (name, a), b in zip(names, [*ends, end], strict=True):
+            if max(first, a) < min(end, b):
+                yield name, max(first, a), min(end, b)
 
 
 def conductance_counts(resistance: Ints) -> Ints:
@@ -745,28 +818,63 @@ def _runs(clock: BlockClock, t_s: Ints, values: Floats, per_unit: float) -> Runs
 
 
 def _hourly_soh(played: BlockReplay, j: int, clock: BlockClock) -> tuple[Ints, Floats]:
-    """SOH at whole hours of the block (it is linear within a day), so that most rows are runs."""
+    """SOH at whole hours of the block (it is linear within a day), so that most rows are runs.
+
+    An hour at which units change stands twice, for the unit before and for the one after.
+    """
     start = clock.grid.midnight_s(clock.block.first_day)
     hours = np.arange(24 * clock.block.days + 1)
     day, hour = np.minimum(hours // 24, clock.block.days - 1), hours - 24 * (hours // 24)
     hour = np.where(hours == 24 * clock.block.days, 24, hour)
-    low, high = played.soh[day, j], played.soh[day + 1, j]
-    return start + SECONDS_PER_HOUR * hours, low + (high - low) * (hour / 24.0)
+    soh = played.service.days.soh
+    low, high = soh[day, j], soh[day + 1, j]
+    t_s, values = start + SECONDS_PER_HOUR * hours, low + (high - low) * (hour / 24.0)
+    for turn in played.service.turns:
+        if turn.jar == j:
+            values = np.array([played.service.at("soh", j, t) for t in t_s.tolist()])
+            values[-1] = soh[-1, j]
+    for turn in played.service.turns:
+        if turn.jar == j:
+            at = int(np.searchsorted(t_s, turn.at_s))
+            t_s = np.insert(t_s, at, turn.at_s)
+            values = np.insert(values, at, played.service.at("soh", j, turn.at_s, before=True))
+    return t_s, values
 
 
-def _reading_edges(played: BlockReplay, clock: BlockClock) -> Ints:
-    """Rows at which the daily reading of each day takes effect, int64 (day,)."""
+def _reading_steps(
+    played: BlockReplay, j: int, midnights_s: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Instants from which a reading of jar `j` is held, and the reading [uOhm].
+
+    `midnights_s` are those at which the days of the replay begin.
+    """
+    steps = [(midnights_s[0], int(played.readings[0, j]))]
+    turns = [
+        (turn.at_s, *(int(r) for r in readings))
+        for turn, readings in zip(played.service.turns, played.turn_readings, strict=True)
+        if turn.jar == j
+    ]
+    for day, midnight_s in enumerate(midnights_s):
+        taken_s = midnight_s + played.reading_offset_s
+        today = [t for t in turns if midnight_s <= t[0] < midnight_s + SECONDS_PER_DAY]
+        # What is held at the next midnight was read then, unless a unit came after.
+        later = [before for at_s, before, _ in today if at_s > taken_s]
+        steps.append((taken_s, later[0] if later else int(played.readings[day + 1, j])))
+        steps += [(at_s, new) for at_s, _, new in today if at_s != taken_s]
+    return sorted(steps)
+
+
+def _midnights(clock: BlockClock) -> list[int]:
     days = range(clock.block.first_day, clock.block.end_day)
-    return clock.bounds(
-        np.array([clock.grid.midnight_s(d) + played.reading_offset_s for d in days])
-    )
+    return [clock.grid.midnight_s(d) for d in days]
 
 
 def _reading_runs(played: BlockReplay, j: int, clock: BlockClock) -> Runs:
-    edges = np.concatenate([[0], _reading_edges(played, clock), [clock.rows]])
+    instants, counts = zip(*_reading_steps(played, j, _midnights(clock)), strict=True)
+    edges = np.append(clock.bounds(np.array(instants)), clock.rows)
     lengths = np.diff(edges)
     kept = lengths > 0
-    return Runs(lengths[kept], played.readings[:, j].astype(np.int64)[kept])
+    return Runs(lengths[kept], np.array(counts, np.int64)[kept])
 
 
 def _edited(runs: Runs, edits: list[tuple[slice, Callable[[Ints], Ints | int]]]) -> Runs:
@@ -797,22 +905,49 @@ def _cut(runs: Runs, first: int, end: int) -> Runs:
     return Runs(np.diff(lengths, prepend=first), runs.counts[a:b])
 
 
-def jar_baselines(
-    model: SystemModel, path: SlowPath, s: int, clock: BlockClock, past: Past
-) -> Ints:
-    """Resistance [uOhm] at 25 degC that each jar is compared with on each local day, (jar, day).
+class Held(NamedTuple):
+    """A unit at a position of a string from `from_s` on, and the string's units then."""
 
-    Readings and temperatures of earlier days are what the monitor reported at local midnights,
-    where the checkpoints stand, so that nothing is replayed for them.
+    unit_id: str
+    from_s: int
+    units: Population
+
+
+def held(service: ServiceDays, j: int) -> list[Held]:
+    """Units at position `j` from the first of a service's days on, in order."""
+    found = [
+        Held(each.crew.unit_ids[j], each.at_s, each.crew.units)
+        for each in service.services
+        if j in each.jars
+    ]
+    later = [unit.from_s for unit in found[1:]]
+    return found[int(np.searchsorted(later, service.start_s, side="right")) :]
+
+
+def jar_baselines(
+    model: SystemModel,
+    path: SlowPath,
+    s: int,
+    service: ServiceDays,
+    clock: BlockClock,
+    past: Past,
+) -> list[list[Ints]]:
+    """Resistance [uOhm] at 25 degC that each unit is compared with on each local day, (day,).
+
+    By position, of each of its units in the block (`held`). Readings and temperatures of earlier
+    days are what the monitor reported at local midnights, where the checkpoints stand, so that
+    nothing is replayed for them.
     """
     grid, block, jars = clock.grid, clock.block, model.system.jars_per_string
-    initial = model.populations[s].acceptance_uohm
     elapsed = block.first_day - grid.first_day
     if elapsed + block.days <= features.BASELINE_AFTER_DAYS:
-        return np.repeat(initial[:, np.newaxis], block.days, axis=1)
+        return [
+            [np.full(block.days, unit.units.acceptance_uohm[j]) for unit in held(service, j)]
+            for j in range(jars)
+        ]
     first = max(grid.first_day, block.first_day - features.BASELINE_DAYS + 1)
     daily = BlockClock(replace(grid, interval_s=SECONDS_PER_DAY), Block(first, block.end_day))
-    played = _at_midnights(model, path, s, daily.block)
+    midnights = _at_midnights(model, path, s, daily.block, service)
     lost = [
         fault.rows
         for fault in _string_faults(model, s, daily.ticks)
@@ -825,20 +960,29 @@ def jar_baselines(
         if channel == _DEGREES:
             return past(then_s)[1]
         day = _local_day(grid, then_s)
-        return _at_midnights(model, path, s, Block(day, day + 1))
+        return _at_midnights(model, path, s, Block(day, day + 1), service)
 
-    out = np.empty((jars, block.days), np.int64)
+    out: list[list[Ints]] = []
     for j in range(jars):
-        readings = Runs(np.ones(daily.rows, np.int64), played.readings[:-1, j].astype(np.int64))
-        (_, degrees), runs = _reported_jar(model, s, j, played, readings, lost, daily, at)
+        readings = Runs(np.ones(daily.rows, np.int64), midnights.readings[:-1, j].astype(np.int64))
+        (_, degrees), runs = _reported_jar(model, s, j, midnights, readings, lost, daily, at)
         dark = unsampled | (degrees == _NULL32)
         temperature_mc = np.where(dark, NULL, 100 * degrees.astype(np.int64))
         values = features.at_25c(np.repeat(runs.counts, runs.lengths), temperature_mc)
-        out[j] = features.baselines(values, block.days, elapsed, int(initial[j]))
+        mine = []
+        for unit in held(service, j):
+            own = values[: daily.rows].copy()
+            begins = -(-(unit.from_s - grid.start_s) // SECONDS_PER_DAY)  # its first midnight
+            own[: max(0, begins - (first - grid.first_day))] = NULL
+            initial = int(unit.units.acceptance_uohm[j])
+            mine.append(features.baselines(own, block.days, elapsed - begins, initial))
+        out.append(mine)
     return out
 
 
-def _at_midnights(model: SystemModel, path: SlowPath, s: int, block: Block) -> BlockReplay:
+def _at_midnights(
+    model: SystemModel, path: SlowPath, s: int, block: Block, service: ServiceDays
+) -> BlockReplay:
     """Temperatures and readings of string `s` at the midnights of a block, from its checkpoints.
 
     Voltages and charge are not known there.
@@ -854,8 +998,8 @@ def _at_midnights(model: SystemModel, path: SlowPath, s: int, block: Block) -> B
         replay=stepper.Replay(none, states[:, :jars].T.copy(), none, none[0], none[0]),
         readings=states[:, 2 * jars : 3 * jars],
         reading_offset_s=int(model.string_constants(s).reading_offset_s[0]),
-        soh=none.T,
-        growth=none.T,
+        service=replace(service, turns=()),
+        turn_readings=np.zeros((0, 2)),
         end_state=states[-1],
     )
 
@@ -863,6 +1007,7 @@ def _at_midnights(model: SystemModel, path: SlowPath, s: int, block: Block) -> B
 def feature_group(
     model: SystemModel,
     s: int,
+    service: ServiceDays,
     wanted: tuple[str, ...],
     clock: BlockClock,
     window_hours: int,
@@ -870,12 +1015,13 @@ def feature_group(
     account: features.Account,
     string_hours: Ints,
     room_hours: Ints,
-    baselines: Ints,
+    baselines: list[list[Ints]],
     tally: Tally,
 ) -> RowGroup | None:
     """Row group of the feature store, all wanted jars in it; None without a complete window.
 
-    `jar_hours`, `string_hours` and `room_hours` are sums by hour, `baselines` (jar, day).
+    `jar_hours`, `string_hours` and `room_hours` are sums by hour, `baselines`
+    the `jar_baselines`.
     """
     string = model.system.strings[s]
     windows = clock.windows(window_hours)
@@ -893,32 +1039,56 @@ def feature_group(
         string.model.rated_capacity_ah,
     ) | {"feature_window_hours": np.full(windows, window_hours)}
     day = np.arange(windows) * window_hours // HOURS_PER_DAY
-    parts: dict[str, dict[str, Ints]] = {}
+    bounds = clock.window_bounds(window_hours)
+    instants = stamp.first_ms + stamp.step_ms * np.arange(windows)
+    names, stamps, parts = [], [], []
     for j, jar_id in enumerate(string.jar_ids):
         if jar_id not in wanted:
             continue
-        columns = shared | features.jar_features(
-            jars[j],
-            all_jars,
-            twice_median,
-            room,
-            int(model.populations[s].acceptance_uohm[j]),
-            baselines[j, day],
-        )
-        group: RowGroup = {name: Plain(columns[name]) for name in FEATURE_STORE.names[2:]}
-        bounds = clock.window_bounds(window_hours)
-        tally.digest(FEATURE_STORE, jar_id, group, prefix, 0, bounds)
-        parts[jar_id] = columns
-    instants = stamp.first_ms + stamp.step_ms * np.arange(windows)
+        units = held(service, j)
+        firsts = [_first_hour(clock, unit) for unit in units]
+        for unit, a, b, baseline in zip(
+            units, firsts, [*firsts[1:], clock.hours], baselines[j], strict=True
+        ):
+            # A window in which a unit came is that unit's, with what was measured of it.
+            rows = slice(a // window_hours, windows if b == clock.hours else b // window_hours)
+            if rows.start >= rows.stop:
+                continue
+            mine = jars[j]
+            if len(units) > 1:
+                hours = jar_hours[j : j + 1].copy()
+                hours[0, :a] = hours[0, b:] = features.no_hour()
+                (mine,) = features.jar_windows(hours, np.diff(clock.hour_bounds), window_hours)
+            columns = shared | features.jar_features(
+                mine,
+                all_jars,
+                twice_median,
+                room,
+                int(unit.units.acceptance_uohm[j]),
+                baseline[day],
+            )
+            columns = {name: counts[rows] for name, counts in columns.items()}
+            group: RowGroup = {name: Plain(columns[name]) for name in FEATURE_STORE.names[2:]}
+            tally.digest(FEATURE_STORE, unit.unit_id, group, prefix, rows.start, bounds)
+            names.append(unit.unit_id)
+            stamps.append(instants[rows])
+            parts.append(columns)
+    lengths = [len(each) for each in stamps]
     keys: RowGroup = {
-        "feature_ts": Plain(np.tile(instants, len(parts))),
-        "battery_id": Codes(np.repeat(np.arange(len(parts)), windows).astype(np.uint16), (*parts,)),
+        "feature_ts": Plain(np.concatenate(stamps)),
+        "battery_id": Codes(np.repeat(np.arange(len(names)), lengths).astype(np.uint16), (*names,)),
     }
     values: RowGroup = {
-        name: Plain(np.concatenate([columns[name] for columns in parts.values()]))
+        name: Plain(np.concatenate([columns[name] for columns in parts]))
         for name in FEATURE_STORE.names[2:]
     }
     return {**keys, **values}
+
+
+def _first_hour(clock: BlockClock, unit: Held) -> int:
+    """Hour of the block, 0 to its number of hours, with which a unit begins."""
+    since_s = unit.from_s - clock.grid.midnight_s(clock.block.first_day)
+    return min(max(0, since_s // SECONDS_PER_HOUR), clock.hours)
 
 
 # --- what is alarming -----------------------------------------------------------------------------
@@ -978,9 +1148,22 @@ def _unsettled_s(model: SystemModel, path: SlowPath, s: int, clock: BlockClock) 
     return before.first_s + int(other[-1]) * grid.interval_s if other.size else begins_s
 
 
+def _under_watch(service: ServiceDays, j: int, clock: BlockClock) -> tuple[Watched, ...]:
+    return tuple(
+        Watched(
+            unit.unit_id,
+            unit.from_s,
+            clock.block.first_day - day_number(unit.units.installed[j]),
+            int(unit.units.acceptance_uohm[j]),
+        )
+        for unit in held(service, j)
+    )
+
+
 def condition_group(
     model: SystemModel,
     s: int,
+    service: ServiceDays,
     wanted: tuple[str, ...],
     samples: StringSamples,
     clock: BlockClock,
@@ -992,18 +1175,15 @@ def condition_group(
 
     `room` are the `room_hours` from 5 h before the block on, as far as the run goes back.
     """
-    string, unit, bounds = model.system.strings[s], model.populations[s], clock.hour_bounds
-    run_days = clock.block.first_day - clock.grid.first_day
+    string, bounds = model.system.strings[s], clock.hour_bounds
     bank = Bank(
         string_id=string.string_id,
-        jar_ids=string.jar_ids,
-        wanted=wanted,
+        jars=tuple(_under_watch(service, j, clock) for j in range(len(string.jar_ids))),
+        wanted=tuple(jar_id in wanted for jar_id in string.jar_ids),
         cells=string.model.cells,
         rated_ah=string.model.rated_capacity_ah,
         compensated=model.location.temperature_compensated,
         float_current=model.system.kind != "UPS",
-        age_days=np.array([(clock.grid.start - day).days + run_days for day in unit.installed]),
-        baseline_uohm=unit.acceptance_uohm,
     )
     lacking = conditions.ROOM_HOURS - 1 + clock.hours - len(room)
     found = conditions.StringHours(

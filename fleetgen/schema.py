@@ -393,6 +393,147 @@ FEATURE_STORE = Table(
     "measured data of the window and before.",
 )
 
+RUL_TRUTH = Table(
+    "rul_truth",
+    "truth",
+    "jar, day",
+    ("ts", "battery_id"),
+    "string",
+    (
+        _ts("local midnight"),
+        _BATTERY_ID,
+        Column(
+            "soh_pct",
+            "float",
+            "present capacity over rated capacity at the 10-h rate and 25 degC",
+            "%",
+            1000,
+            valid=(0, 120),
+            truth=True,
+        ),
+        Column(
+            "rul_days",
+            "float",
+            "days until SOH 80 % or the terminal event of a failure mode, as if nobody replaced "
+            "the unit; 0 from then on; null: not within 20 years",
+            "d",
+            1000,
+            True,
+            truth=True,
+        ),
+        Column(
+            "eol_reason",
+            "category",
+            "what ends it: wear_out, or mode (a failure mode); null: nothing within 20 years",
+            nullable=True,
+            truth=True,
+        ),
+        Column("rul_censored", "bool", "nothing ends it within 20 years", truth=True),
+        Column(
+            "failure_mode",
+            "category",
+            "failure mode under way or over: dry_out, corrosion, sulfation, internal_short or "
+            "thermal_runaway; null: none has begun",
+            nullable=True,
+            truth=True,
+        ),
+    ),
+    "Remaining useful life of each jar, day by day: labels, never features.",
+)
+
+_TEST_ID = Column("test_id", "category", "the capacity test: event_id of maintenance_event")
+_ROUND_ID = Column("round_id", "category", "the impedance round: event_id of maintenance_event")
+_TEST_CAPACITY = (
+    "100 x t_a / (t_r x K_T): duration of the test over that of a rated new jar at 25 degC, at the "
+    "temperature of the jar at its start"
+)
+
+CAPACITY_TEST_RAW = Table(
+    "capacity_test_raw",
+    "event",
+    "jar, minute of a capacity test and its last second",
+    ("ts", "battery_id"),
+    "string",
+    (
+        _ts("instant of the reading"),
+        _BATTERY_ID,
+        _TEST_ID,
+        Column("voltage_v", "float", "jar voltage, by the test's own logger", "V", 1000),
+        Column("temperature_c", "float", "negative post temperature, likewise", "degC", 10),
+        Column("current_a", "float", "string current, negative in discharge", "A", 100),
+    ),
+    "The log of each capacity test; its last row is of the last second under load.",
+)
+
+CAPACITY_TEST_CALC = Table(
+    "capacity_test_calc",
+    "event",
+    "jar, capacity test",
+    ("ts", "battery_id"),
+    "string",
+    (
+        _ts("end of the test"),
+        _BATTERY_ID,
+        _TEST_ID,
+        Column("started_at", "instant", "beginning of the discharge", unit=_INSTANT_UNIT),
+        Column("ended_at", "instant", "end of the discharge", unit=_INSTANT_UNIT),
+        Column("discharge_min", "float", "duration of the discharge", "min", 60),
+        Column("end_voltage_v", "float", "jar voltage in the last second under load", "V", 1000),
+        Column("start_temperature_c", "float", "jar temperature at the start", "degC", 10),
+        Column("temperature_factor", "float", "K_T of start_temperature_c", "1", 10_000),
+        Column("capacity_pct", "float", _TEST_CAPACITY, "%", 100),
+        Column("capacity_censored", "bool", "another jar ended the test: it has at least this"),
+        Column(
+            "result",
+            "category",
+            "pass (at least 90 %), marginal, or fail (below 80 %); null: censored below 90 %",
+            nullable=True,
+        ),
+    ),
+    "Results of capacity tests that were not cut short.",
+)
+
+IMPEDANCE_MEASUREMENT_RAW = Table(
+    "impedance_measurement_raw",
+    "event",
+    "jar, reading of an impedance round",
+    ("ts", "battery_id"),
+    "string",
+    (
+        _ts("instant of the reading"),
+        _BATTERY_ID,
+        _ROUND_ID,
+        Column("reading", "int", "number of the reading, from 1"),
+        Column("resistance_mohm", "float", "by a hand-held meter", "mOhm", 1000),
+        Column("temperature_c", "float", "post temperature before the first", "degC", 10),
+    ),
+    "Readings of half-yearly impedance rounds, with a meter of their own.",
+)
+
+IMPEDANCE_MEASUREMENT_CALC = Table(
+    "impedance_measurement_calc",
+    "event",
+    "jar, impedance round",
+    ("ts", "battery_id"),
+    "string",
+    (
+        _ts("instant of the jar's first reading"),
+        _BATTERY_ID,
+        _ROUND_ID,
+        Column("resistance_mohm", "float", "median of the readings", "mOhm", 1000),
+        Column("temperature_c", "float", "post temperature", "degC", 10),
+        Column("resistance_25c_mohm", "float", "resistance_mohm at 25 degC", "mOhm", 1000),
+        Column(
+            "baseline_change_pct",
+            "float",
+            "resistance_25c_mohm over initial_resistance_mohm, less 1, x 100",
+            "%",
+            100,
+        ),
+    ),
+    "Results of impedance rounds.",
+)
+
 LOCATION = Table(
     "location",
     "dimension",
@@ -508,8 +649,25 @@ BATTERY = Table(
             "mOhm",
             1000,
         ),
+        Column(
+            "status", "category", "at the end of the run: in_service, replaced", known_at_end=True
+        ),
+        Column(
+            "replacement_of",
+            "text",
+            "the unit that it replaced in the run",
+            nullable=True,
+            known_at_end=True,
+        ),
+        Column(
+            "replaced_date",
+            "date",
+            "day on which another unit replaced it in the run",
+            nullable=True,
+            known_at_end=True,
+        ),
     ),
-    "The units in service at the start.",
+    "The units in service at the start, and those that came in the run.",
 )
 
 ENVIRONMENTAL_SENSOR = Table(
@@ -793,7 +951,68 @@ SPLIT = Table(
     "train jars before train_until, test on rows of test jars from embargo_until on.",
 )
 
-TELEMETRY: tuple[Table, ...] = (JAR_RAW, JAR_CALC, STRING_RAW, STRING_CALC, ENV, FEATURE_STORE)
+EVENT_TYPES = (
+    "inspection",
+    "thermal_survey",
+    "impedance_round",
+    "torque_check",
+    "equalize",
+    "capacity_test",
+    "replacement",
+)
+"""Types of maintenance; the first are those of the calendar, in the order of their codes."""
+
+MAINTENANCE_EVENT = Table(
+    "maintenance_event",
+    "event",
+    "piece of work on a string or a jar",
+    ("event_id",),
+    "table",
+    (
+        Column("event_id", "text", "string or replaced jar, type and start, joined by /"),
+        Column("event_type", "category", ", ".join(EVENT_TYPES)),
+        _LOCATION_ID,
+        _SYSTEM_ID,
+        _STRING_ID,
+        Column("battery_id", "text", "the jar, if it is work on one", nullable=True),
+        Column("started_at", "instant", "beginning", unit=_INSTANT_UNIT),
+        Column(
+            "completed_at",
+            "instant",
+            "end; null: not before the end of the run",
+            unit=_INSTANT_UNIT,
+            nullable=True,
+        ),
+        Column("finding", "text", "what it showed; null: not complete", nullable=True),
+        Column("cause", "text", "of a replacement: what had been found", nullable=True),
+        Column(
+            "found_at",
+            "instant",
+            "of a replacement: when that was found",
+            unit=_INSTANT_UNIT,
+            nullable=True,
+        ),
+        Column("replacement_id", "text", "the unit in service from completed_at", nullable=True),
+    ),
+    "Maintenance that began in the run; nothing merely planned.",
+)
+
+TELEMETRY = (JAR_RAW, JAR_CALC, STRING_RAW, STRING_CALC, ENV, FEATURE_STORE, RUL_TRUTH)
+"""Tables in parts of which each id has a row at each instant of its clock."""
+
+RECORDS = (
+    ALERT_CONDITION,
+    CAPACITY_TEST_RAW,
+    CAPACITY_TEST_CALC,
+    IMPEDANCE_MEASUREMENT_RAW,
+    IMPEDANCE_MEASUREMENT_CALC,
+)
+"""Tables in parts with a row for each thing that happens; a part in which nothing does has no file
+of them."""
+
+PARTED = (*TELEMETRY, *RECORDS)
+"""Tables that lie in parts; all others close with the run."""
+
 DIMENSIONS = (
     LOCATION,
     BATTERY_MODEL,
@@ -803,14 +1022,7 @@ DIMENSIONS = (
     ENVIRONMENTAL_SENSOR,
     SPLIT,
 )
-EPISODES = (ANOMALY,)
-RECORDS: tuple[Table, ...] = (ALERT_CONDITION,)
-"""Tables in parts with a row for each thing that happens; a part in which nothing does has no file
-of them."""
-
-PARTED = (*TELEMETRY, *RECORDS)
-"""Tables that lie in parts; all others close with the run."""
-
+EPISODES = (ANOMALY, MAINTENANCE_EVENT)
 HISTORIES = (ALERT, RUL_PREDICTION)
 """Tables that follow from all that was measured of a string or a room, and close with the run."""
 

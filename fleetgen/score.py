@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from fleetgen import system
-from fleetgen.model import failures, params
+from fleetgen.model import failures
+from fleetgen.simulate import SlowPath
 from fleetgen.spec import Location, Scenario, TimeGrid
 from fleetgen.system import SystemModel
+from fleetgen.truth import units
 from fleetgen.units import DAYS_PER_YEAR, SECONDS_PER_DAY
 from fleetgen.world import cooling_episodes
 
@@ -41,31 +40,46 @@ class Trouble(NamedTuple):
     due_s: int = _FOR_GOOD_S
 
 
-def string_troubles(model: SystemModel, s: int, rooms: Sequence[Trouble]) -> list[Trouble]:
-    """What is wrong with string `s` and its jars, and with its room, during the run or soon after.
+def string_troubles(
+    model: SystemModel, path: SlowPath, s: int, rooms: Sequence[Trouble]
+) -> list[Trouble]:
+    """What is wrong with string `s` and its units, and with its room, during the run.
 
-    `rooms` are the `room_troubles` of its location.
+    A unit's troubles end when another takes its place. `rooms` are the `room_troubles` of its
+    location.
     """
-    grid, string = model.grid, model.system.strings[s]
-    failed, precursor = model.failures[s], model.precursors[s]
-    last = grid.end_day + NEAR_S // SECONDS_PER_DAY
-    soh = system.capacity_days(model, s, last).soh
+    grid, string_id = model.grid, model.system.strings[s].string_id
     found = list(rooms)
-    for j, jar_id in enumerate(string.jar_ids):
-        if failed.mode[j] >= 0:
-            onset_s, end_s = int(failed.onset_s[j]), int(failed.end_s[j])
-            found.append(Trouble(jar_id, failures.MODES[failed.mode[j]], onset_s, due_s=end_s))
-        worn = np.flatnonzero(soh[:, j] < params.END_OF_LIFE_SOH.value)
-        if worn.size:
-            at_s = grid.start_s + int(worn[0]) * SECONDS_PER_DAY
-            found.append(Trouble(jar_id, WORN, at_s, due_s=at_s))
+    renewed_s = []
+    for unit in units(model, path, s):
+        at = path.unit_index(s, unit.jar, unit.number)
+        gone_s = unit.to_s if unit.to_s < grid.end_s else _FOR_GOOD_S
+        due_s = _instant_s(grid, float(path.end_days[at]))
+        if due_s >= gone_s:
+            due_s = _FOR_GOOD_S
+        if path.failure[at] >= 0:
+            onset_s = _instant_s(grid, float(path.onset_days[at]))
+            kind = failures.MODES[path.failure[at]]
+            due = due_s if path.by_mode[at] else _FOR_GOOD_S
+            found.append(Trouble(unit.unit_id, kind, onset_s, gone_s, due))
+        if not path.by_mode[at] and due_s < _FOR_GOOD_S:
+            found.append(Trouble(unit.unit_id, WORN, due_s, gone_s, due_s))
+        if unit.number == 1:
+            renewed_s.append(gone_s)
+    precursor = model.precursors[s]
     if precursor is not None:
         due_s = model.trips[s][0][0] if model.trips[s] else _FOR_GOOD_S
-        found.append(Trouble(string.string_id, "thermal_runaway", precursor.onset_s, due_s=due_s))
+        dry = precursor.onset_s, max(renewed_s)
+        found.append(Trouble(string_id, "thermal_runaway", *dry, due_s=due_s))
     t = model.timeline
     for start_s, end_s in zip(t.charger_start_s.tolist(), t.charger_end_s.tolist(), strict=True):
-        found.append(Trouble(string.string_id, CHARGER, start_s, end_s))
+        found.append(Trouble(string_id, CHARGER, start_s, end_s))
     return found
+
+
+def _instant_s(grid: TimeGrid, days: float) -> int:
+    """Instant so many days after the start of the run; never comes if they are not known."""
+    return grid.start_s + int(days * SECONDS_PER_DAY) if days == days else _FOR_GOOD_S
 
 
 def room_troubles(

@@ -7,19 +7,24 @@ string through any block of days from there, and ends bit for bit in the next ch
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import limits, rng, system
+from fleetgen import life, limits, rng, system
+from fleetgen.crew import Swap
 from fleetgen.elementary import total
 from fleetgen.errors import SimulationError
+from fleetgen.life import Lives
+from fleetgen.maintenance import Evening, Upkeep
+from fleetgen.measure import READINGS, Capacity
 from fleetgen.model import electrical, stepper, thermal
 from fleetgen.model.stepper import Replay, Trace
 from fleetgen.spec import Block
-from fleetgen.system import SlowDays, SystemModel
+from fleetgen.system import ServiceDays, SlowDays, SystemModel
 from fleetgen.units import SECONDS_PER_DAY
 from fleetgen.world import World, world
 
@@ -39,6 +44,12 @@ class SlowPath:
     midnight of the run to the last. Trace rows of day d are [row_offset[d], row_offset[d + 1]);
     `mode` is (string, row). The discharge currents of string s on day d are
     `currents[load_offset[s, d] : load_offset[s, d + 1]]`.
+
+    `swap` (swap, 7) are the new units as `crew.Swap`. `end_days`, `by_mode`, `failure` and
+    `onset_days` are the lives (see `life.Lives`) of all units: those of the start, string by
+    string, then those of the swaps. `test` (test, 4) has string, start, end [s] and whether it was
+    aborted, `test_jar` (test, jar, 5) what `measure.Capacity` has; `round` (round, 2) string and
+    start, `round_jar` (round, jar, 4) the readings of impedance rounds.
     """
 
     first_day: Ints
@@ -51,6 +62,29 @@ class SlowPath:
     bus_v: Floats
     mode: NDArray[np.uint8]
     currents: Floats
+    swap: Ints
+    end_days: Floats
+    by_mode: NDArray[np.uint8]
+    failure: Ints
+    onset_days: Floats
+    test: Ints
+    test_jar: Ints
+    round: Ints
+    round_jar: Ints
+
+    @property
+    def swaps(self) -> tuple[Swap, ...]:
+        """New units, in the order in which they went into service."""
+        return tuple(Swap(*row) for row in self.swap.tolist())
+
+    def unit_index(self, s: int, j: int, number: int) -> int:
+        """Place of the `number`th unit of a position among the lives."""
+        strings, jars = self.states.shape[1], self.states.shape[2] - stepper.STRING_STATES
+        jars //= _JAR_STATES
+        if number == 1:
+            return int(s * jars + j)
+        at = np.flatnonzero((self.swap[:, [0, 1, 6]] == (s, j, number)).all(axis=1))
+        return int(strings * jars + at[0])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by name, for storage."""
@@ -160,7 +194,61 @@ def initial_states(model: SystemModel, around: World, days: list[SlowDays]) -> F
     return states
 
 
-def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
+class _Walk:
+    """What a walk has left behind so far: lists that grow by day."""
+
+    def __init__(self, model: SystemModel, first: int, end: int) -> None:
+        strings, jars = len(model.populations), model.system.jars_per_string
+        self.first = first
+        self.states = np.empty(
+            (end - first + 1, strings, _JAR_STATES * jars + stepper.STRING_STATES)
+        )
+        self.bus = np.zeros(
+            (end - first + 1, stepper.BUS_STATES + stepper.BUS_STATES_PER_STRING * strings)
+        )
+        self.traces: list[tuple[Ints, Ints, Floats, NDArray[np.uint8]]] = []
+        self.currents: list[list[Floats]] = [[] for _ in range(strings)]
+
+    def take(self, buffer: Trace, rows: int, load_buffer: Floats, loads: Ints) -> None:
+        """Keep the trace of a day."""
+        self.traces.append(
+            (
+                buffer.t_s[:rows].copy(),
+                buffer.dt_s[:rows].copy(),
+                buffer.bus_v[:rows].copy(),
+                buffer.mode[:, :rows].astype(np.uint8),
+            )
+        )
+        for s, days in enumerate(self.currents):
+            days.append(load_buffer[s, : loads[s]].copy())
+
+    def path(self, first: int, end: int, **more: NDArray[Any]) -> SlowPath:
+        """The path over local days [first, end), all of them walked."""
+        days = slice(first - self.first, end - self.first)
+        traces, currents = self.traces[days], [each[days] for each in self.currents]
+        t_s, dt_s, bus_v, mode = zip(*traces, strict=True)
+        ends = np.cumsum([len(day) for each in currents for day in each])
+        ends = ends.reshape(len(currents), -1)
+        begins = np.concatenate([[0], ends[:-1, -1]])
+        none = np.zeros((0, 0), np.int64)
+        nothing = {name: none for name in ("swap", "failure", "test", "test_jar", "round")}
+        nothing |= {"round_jar": none, "by_mode": none.astype(np.uint8)}
+        return SlowPath(
+            first_day=np.array([first]),
+            states=self.states[days.start : days.stop + 1],
+            bus=self.bus[days.start : days.stop + 1],
+            row_offset=np.cumsum([0, *(len(t) for t in t_s)]),
+            load_offset=np.concatenate([begins[:, np.newaxis], ends], axis=1),
+            t_s=np.concatenate(t_s),
+            dt_s=np.concatenate(dt_s),
+            bus_v=np.concatenate(bus_v),
+            mode=np.concatenate(mode, axis=1),
+            currents=np.concatenate([day for each in currents for day in each]),
+            **{**nothing, "end_days": np.zeros(0), "onset_days": np.zeros(0), **more},
+        )
+
+
+def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:  # noqa: C901, PLR0915
     """Walk the system from the start of the run to local midnight of `end_day` (its end)."""
     grid = model.grid
     first, end = grid.first_day, end_day or grid.end_day
@@ -169,12 +257,24 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
     slow = [system.slow_days(model, s, first, end) for s in range(strings)]
     days = SlowDays(*(np.stack(a) for a in zip(*slow, strict=True)))
     limits.check_days(model, days)
-    heat, off = system.heat_j_per_k(model), system.offline(model)
-    states = np.empty((end - first + 1, strings, _JAR_STATES * jars + stepper.STRING_STATES))
-    bus = np.zeros((end - first + 1, stepper.BUS_STATES + stepper.BUS_STATES_PER_STRING * strings))
+    lives = [life.lives(model, s) for s in range(strings)]
+    services = [
+        ServiceDays(
+            grid.start_s, tuple(system.services(model, s, ())), SlowDays(*(a[s] for a in days))
+        )
+        for s in range(strings)
+    ]
+    constants = model.constants._replace(
+        **{name: getattr(model.constants, name).copy() for name in _OF_UNITS}
+    )
+    heat = system.heat_j_per_k(model)
+    walk = _Walk(model, first, end)
+    states, bus = walk.states, walk.bus
     states[0] = initial_states(model, around, slow)
     bus[0, stepper.CONTROL_C] = total(states[0][:, jars // 2].tolist()) / strings
     bus[0, stepper.BOOST_SINCE] = stepper.NEVER
+    upkeep = Upkeep(model, states[0])
+    later: list[tuple[Lives, int]] = []
     works = np.zeros((strings, stepper.WORK_ROWS, jars))
     most = stepper.MOST_ROWS
     buffer = Trace(
@@ -184,17 +284,49 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
         np.empty((strings, most), np.int64),
     )
     load_buffer, loads = np.empty((strings, most)), np.zeros(strings, np.int64)
-    rows, counts, traces = [0], [], []
-    currents: list[list[Floats]] = [[] for _ in range(strings)]
+
+    def played(s: int, begin: int, until: int) -> tuple[Ints, Replay, ServiceDays]:
+        block = Block(begin, until)
+        part = walk.path(begin, until, swap=_table(upkeep.swaps, len(Swap._fields)))
+        again = replay(model, part, s, _world(model, block), block)
+        return again.t_s, again.replay, again.service
+
+    def modes(s: int, since_s: int) -> Iterator[tuple[int, int, int]]:
+        first_walked = max(0, (since_s - grid.start_s) // SECONDS_PER_DAY)
+        for t_s, dt_s, _, mode in walk.traces[first_walked:]:
+            rows = slice(int(np.searchsorted(t_s, since_s)), None)
+            yield from zip(
+                t_s[rows].tolist(), dt_s[rows].tolist(), mode[s, rows].tolist(), strict=True
+            )
+
     for index, day in enumerate(range(first, end)):
         if day == around.first_day + len(around.midnights_s):
             around = _world(model, Block(day, min(end, day + _WORLD_DAYS)))
+        for s in sorted({w.string for w in upkeep.begin(day)}):
+            count = len(services[s].services)
+            for service in system.services(model, s, upkeep.swaps)[count:]:
+                services[s] = system.taken_over(model, s, services[s], service)
+                new = life.lives(model, s, service)
+                later += [(new, j) for j in service.jars]
+            for all_days, mine in zip(days, services[s].days, strict=True):
+                all_days[s] = mine
+            limits.check_days(model, days)
+        midnight_s = grid.midnight_s(day)
+        turns = [turn for each in services for turn in each.turns_on(midnight_s)]
         states[index + 1] = states[index]
         bus[index + 1] = bus[index]
         status, n_rows, instant_s = stepper.walk_day(
-            model.constants,
-            system.day_constants(days, heat, index),
-            system.inputs(model, around, day, model.timeline, off),
+            constants,
+            system.day_constants(days, heat, index, turns),
+            system.inputs(
+                model,
+                around,
+                day,
+                model.timeline,
+                system.offline(model, upkeep.planned),
+                constants,
+                [turn.at_s for turn in turns],
+            ),
             states[index + 1],
             bus[index + 1],
             works,
@@ -209,31 +341,52 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:
             )
         if status != stepper.OK:
             raise limits.of_walk(model, status, n_rows, instant_s, states[index + 1], works)
-        rows.append(rows[-1] + n_rows)
-        counts.append(loads.copy())
-        traces.append(
-            (
-                *(column[:n_rows].copy() for column in buffer[:3]),
-                buffer.mode[:, :n_rows].astype(np.uint8),
-            )
+        walk.take(buffer, n_rows, load_buffer, loads)
+        last = n_rows - 1
+        upkeep.end(
+            day,
+            states[index],
+            Evening(
+                midnight_s + SECONDS_PER_DAY,
+                states[index + 1],
+                bus[index + 1],
+                float(buffer.bus_v[last]),
+                buffer.mode[:, last].copy(),
+            ),
+            bus[index],
+            constants,
+            services,
+            played,
+            modes,
         )
-        for s in range(strings):
-            currents[s].append(load_buffer[s, : loads[s]].copy())
-    t_s, dt_s, bus_v, mode = zip(*traces, strict=True)
-    ends = np.cumsum(np.array(counts).T.reshape(-1)).reshape(strings, -1)
-    begins = np.concatenate([[0], ends[:-1, -1]])
-    return SlowPath(
-        np.array([first]),
-        states,
-        bus,
-        np.array(rows),
-        np.concatenate([begins[:, np.newaxis], ends], axis=1),
-        np.concatenate(t_s),
-        np.concatenate(dt_s),
-        np.concatenate(bus_v),
-        np.concatenate(mode, axis=1),
-        np.concatenate([day for each in currents for day in each]),
+    of_units = [(each, j) for each in lives for j in range(jars)] + later
+    none = np.zeros((jars, len(Capacity._fields)), np.int64)
+    return walk.path(
+        first,
+        end,
+        swap=_table(upkeep.swaps, len(Swap._fields)),
+        end_days=np.array([each.end_days[j] for each, j in of_units]),
+        by_mode=np.array([each.by_mode[j] for each, j in of_units], np.uint8),
+        failure=np.array([each.mode[j] for each, j in of_units], np.int64),
+        onset_days=np.array([each.onset_days[j] for each, j in of_units]),
+        test=_table([(t.string, t.start_s, t.end_s, int(t.aborted)) for t in upkeep.tests], 4),
+        test_jar=np.array(
+            [none if t.capacity is None else np.stack(t.capacity, axis=1) for t in upkeep.tests],
+            np.int64,
+        ).reshape(-1, *none.shape),
+        round=_table([each[:2] for each in upkeep.rounds], 2),
+        round_jar=np.array([each[2] for each in upkeep.rounds], np.int64).reshape(
+            -1, jars, READINGS + 1
+        ),
     )
+
+
+_OF_UNITS = ("new_mohm", "dead_cell_s", "open_s")
+"""Constants that a change of units overwrites."""
+
+
+def _table(rows: Sequence[Sequence[int]], columns: int) -> Ints:
+    return np.array(rows, np.int64).reshape(-1, columns)
 
 
 def _world(model: SystemModel, block: Block) -> World:
@@ -245,8 +398,8 @@ class BlockReplay:
     """One string over a block of days on its physical grid.
 
     `t_s` and `mode` are (row,); `replay` holds (jar, row) and (row,) values; `readings` are the
-    resistance counts [uOhm] at each midnight, (midnight, jar), and change at `reading_offset_s`.
-    `soh` is (midnight, jar).
+    resistance counts [uOhm] at each midnight, (midnight, jar), and change at `reading_offset_s`;
+    `turn_readings` (turn, 2) those before and after each of the `service`'s changes of units.
     """
 
     block: Block
@@ -255,8 +408,8 @@ class BlockReplay:
     replay: Replay
     readings: Floats
     reading_offset_s: int
-    soh: Floats
-    growth: Floats
+    service: ServiceDays
+    turn_readings: Floats
     end_state: Floats
 
 
@@ -269,24 +422,28 @@ def replay(model: SystemModel, path: SlowPath, s: int, around: World, block: Blo
     out = Replay._make(
         [*(np.empty((jars, count)) for _ in range(3)), np.empty(count), np.empty(count)]
     )
-    slow = system.slow_days(model, s, block.first_day, block.end_day)
-    days = SlowDays._make(a[np.newaxis] for a in slow)
+    service = system.service_days(model, s, block.first_day, block.end_day, path.swaps)
+    days = SlowDays._make(a[np.newaxis] for a in service.days)
     heat = system.heat_j_per_k(model)[s : s + 1]
-    constants = model.string_constants(s)
+    constants = system.constants_of(model, s, service.crew_at(service.start_s))
     work = stepper.scratch(jars)
     state = path.states[block.first_day - first, s].copy()
     readings = np.empty((block.days + 1, jars))
     readings[0] = state[2 * jars : 3 * jars]
+    turn_readings = [np.zeros((0, 2))]
     row = 0
     for index, day in enumerate(range(block.first_day, block.end_day)):
         trace = path.trace(s, day)
         where = day - around.first_day
+        midnight_s = int(around.midnights_s[where])
+        turns = [turn._replace(string=0) for turn in service.turns_on(midnight_s)]
+        constants_of_day = system.day_constants(days, heat, index, turns)
         stepper.replay_day(
             constants,
-            system.day_constants(days, heat, index),
+            constants_of_day,
             0,
             around.room_slot_c[where],
-            int(around.midnights_s[where]),
+            midnight_s,
             trace,
             path.day_currents(s, day),
             state,
@@ -294,6 +451,7 @@ def replay(model: SystemModel, path: SlowPath, s: int, around: World, block: Blo
             row,
             out,
         )
+        turn_readings.append(constants_of_day.turns.reading)
         readings[index + 1] = state[2 * jars : 3 * jars]
         row += len(trace.t_s)
     return BlockReplay(
@@ -303,7 +461,7 @@ def replay(model: SystemModel, path: SlowPath, s: int, around: World, block: Blo
         replay=out,
         readings=readings,
         reading_offset_s=int(constants.reading_offset_s[0]),
-        soh=slow.soh,
-        growth=slow.growth,
+        service=service,
+        turn_readings=np.concatenate(turn_readings),
         end_state=state,
     )

@@ -160,7 +160,13 @@ PROFILES = (
 FailureMode = Literal["dry_out", "corrosion", "sulfation", "internal_short", "thermal_runaway"]
 
 InjectionKind = Literal[
-    "outage", "hvac_failure", "capacity_test", "profile", "failure_mode", "sensor_fault"
+    "outage",
+    "hvac_failure",
+    "capacity_test",
+    "profile",
+    "failure_mode",
+    "sensor_fault",
+    "replacement",
 ]
 
 
@@ -168,12 +174,13 @@ InjectionKind = Literal[
 class Injection:
     """Something forced on a named entity in [start_s, start_s + duration_s).
 
-    `target` is a location (outage, hvac_failure), a jar (profile, failure_mode, sensor_fault), a
-    string (capacity_test, failure_mode thermal_runaway, sensor_fault) or an environmental sensor
-    (sensor_fault). `value` names the profile, the failure mode or the kind of sensor fault, else it
-    is empty. A capacity test ends at its cut-off or at the end. A failure mode begins at the start
-    and is terminal at the end; a profile holds from the start of the run on. `channel` names the
-    column of a sensor fault.
+    `target` is a location (outage, hvac_failure), a jar (profile, failure_mode, sensor_fault,
+    replacement), a string (capacity_test, failure_mode thermal_runaway, sensor_fault) or an
+    environmental sensor (sensor_fault). `value` names the profile, the failure mode or the kind of
+    sensor fault, else it is empty. A capacity test ends at its cut-off or at the end. A failure
+    mode begins at the start and is terminal at the end; a profile holds from the start of the run
+    on; the unit that replaces a jar's is in service from `start_s` on. `channel` names the column
+    of a sensor fault.
     """
 
     kind: InjectionKind
@@ -583,16 +590,19 @@ class FileEntry:
 class Receipt:
     """Proof that a part is whole; written last.
 
-    `statistics` maps `table.column`, and `schema.THROUGHPUT_TRUE` and `THROUGHPUT_ERROR` in the
-    last block, to integer sketches (counts, never floats), `states` a
-    battery to its truth at the end of the run (in the last block only). `plan` is the digest of
-    the plan that made the part.
+    `statistics` maps `table.column` to integer sketches (counts, never floats), also
+    `schema.THROUGHPUT_TRUE` and `THROUGHPUT_ERROR`; `states` a battery to its truth at the end of
+    the run, `swaps` each unit that came in the run to the instant [s], `events` are rows of
+    maintenance (all of these in the last block only). `plan` is the digest of the plan that made
+    the part.
     """
 
     job: str
     files: tuple[FileEntry, ...]
     statistics: dict[str, dict[str, int]] = field(default_factory=dict)
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    swaps: dict[str, int] = field(default_factory=dict)
+    events: tuple[dict[str, Any], ...] = ()
     plan: str = ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -9,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import rng
+from fleetgen import crew, rng
+from fleetgen.crew import Crew, Service, Swap, first_crew, local_day
 from fleetgen.elementary import exponential, logarithm, total
 from fleetgen.jit import kernel
 from fleetgen.model import (
@@ -28,7 +30,7 @@ from fleetgen.model.failures import Failures, Precursor
 from fleetgen.model.population import Population
 from fleetgen.model.stepper import DayConstants, Inputs, SystemConstants
 from fleetgen.rng import Stream
-from fleetgen.spec import BatterySystem, Block, Location, Scenario, TimeGrid
+from fleetgen.spec import BatteryModel, BatterySystem, Block, Location, Scenario, TimeGrid
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from fleetgen.world import World, room_ages, world
 
@@ -42,15 +44,14 @@ _MARGIN_DAYS = 31
 
 @dataclass(frozen=True, eq=False)
 class SystemModel:
-    """A system as the kernels see it; units, failures and precursors in order of its strings."""
+    """A system as the kernels see it; units at the start and precursors in order of its strings."""
 
     seed: int
     scenario: Scenario
     location: Location
     system: BatterySystem
     grid: TimeGrid
-    populations: tuple[Population, ...]
-    failures: tuple[Failures, ...]
+    crews: tuple[Crew, ...]
     precursors: tuple[Precursor | None, ...]
     constants: SystemConstants
     timeline: events.Timeline
@@ -65,6 +66,16 @@ class SystemModel:
         )
 
     @cached_property
+    def populations(self) -> tuple[Population, ...]:
+        """The units at the start."""
+        return tuple(crew.units for crew in self.crews)
+
+    @cached_property
+    def failures(self) -> tuple[Failures, ...]:
+        """Failures of the units at the start."""
+        return tuple(crew.failures for crew in self.crews)
+
+    @cached_property
     def trips(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """Times [start, end) for which each string is off the charger after a thermal trip."""
         return tuple(_trips(self, s) for s in range(len(self.populations)))
@@ -75,23 +86,7 @@ def system_model(
     seed: int, location: Location, system: BatterySystem, grid: TimeGrid, scenario: Scenario
 ) -> SystemModel:
     """The system's units, constants and events."""
-    units = tuple(
-        population.populate(seed, location, system, s, grid.start, scenario) for s in system.strings
-    )
-    failing = tuple(
-        failures.draw(
-            seed,
-            string.jar_ids,
-            grid.start_s,
-            grid.start.year,
-            unit.age_days,
-            unit.rate_per_year,
-            unit.climate_factor,
-            unit.soh_new - unit.loss - params.INITIAL_SOH_MINIMUM.value,
-            scenario,
-        )
-        for string, unit in zip(system.strings, units, strict=True)
-    )
+    crews = tuple(first_crew(seed, location, system, s, grid, scenario) for s in system.strings)
     jars = system.jars_per_string
     precursors = tuple(
         failures.precursor(
@@ -105,7 +100,7 @@ def system_model(
         )
         for string in system.strings
     )
-    constants = _constants(seed, system, units, failing, scenario)
+    constants = _constants(seed, system, crews, scenario)
     k_load = rng.key(seed, Stream.LOAD, system.system_id)
     k_charger = rng.key(seed, Stream.CHARGER, system.system_id)
     low, high = load.mean_range(system.kind)
@@ -115,8 +110,7 @@ def system_model(
         location=location,
         system=system,
         grid=grid,
-        populations=units,
-        failures=failing,
+        crews=crews,
         precursors=precursors,
         constants=constants,
         timeline=_timeline(
@@ -136,11 +130,9 @@ def system_model(
 def _constants(
     seed: int,
     system: BatterySystem,
-    units: tuple[Population, ...],
-    failing: tuple[Failures, ...],
+    crews: tuple[Crew, ...],
     scenario: Scenario,
 ) -> SystemConstants:
-    families = [params.DISCHARGE_FAMILIES[s.model.discharge_type] for s in system.strings]
     minutes = [
         5
         * int(
@@ -157,26 +149,12 @@ def _constants(
     ]
     errors = 1.0 if scenario.sensor_errors else 0.0
 
-    def terminal(mode: int) -> Ints:
-        return np.stack([np.where(f.mode == mode, f.end_s, _NEVER_S) for f in failing])
-
     return SystemConstants(
         cells=float(system.strings[0].model.cells),
         rated_ah=np.array([s.model.rated_capacity_ah for s in system.strings], np.float64),
-        family=np.array(
-            [
-                (
-                    f.capacity_factor,
-                    f.knee_rate_per_h,
-                    f.rate_exponent,
-                    f.resistance_dc_mohm,
-                    f.knee_v_per_cell,
-                )
-                for f in families
-            ]
-        ),
-        cabinet_rise_k=np.stack([u.cabinet_rise_k for u in units]),
-        new_mohm=np.stack([u.new_mohm for u in units]),
+        family=np.array([discharge_law(s.model) for s in system.strings]),
+        cabinet_rise_k=np.stack([c.units.cabinet_rise_k for c in crews]),
+        new_mohm=np.stack([c.units.new_mohm for c in crews]),
         reading_offset_s=np.array(
             [int(params.READING_EARLIEST.value) + 60 * m for m in minutes], np.int64
         ),
@@ -186,8 +164,37 @@ def _constants(
             [rng.keys(seed, Stream.RESISTANCE_NOISE, s.jar_ids) for s in system.strings]
         ),
         visit_key=rng.keys(seed, Stream.RUNAWAY, tuple(s.string_id for s in system.strings)),
-        dead_cell_s=terminal(failures.SHORT),
-        open_s=terminal(failures.CORROSION),
+        dead_cell_s=np.stack([_terminal_s(c, failures.SHORT) for c in crews]),
+        open_s=np.stack([_terminal_s(c, failures.CORROSION) for c in crews]),
+    )
+
+
+def discharge_law(model: BatteryModel) -> Floats:
+    """Capacity factor, knee rate, exponent, R [mOhm] and K [V/cell] of a model's family, (5,)."""
+    family = params.DISCHARGE_FAMILIES[model.discharge_type]
+    return np.array(
+        (
+            family.capacity_factor,
+            family.knee_rate_per_h,
+            family.rate_exponent,
+            family.resistance_dc_mohm,
+            family.knee_v_per_cell,
+        )
+    )
+
+
+def _terminal_s(crew: Crew, mode: int) -> Ints:
+    """Instant at which a mode is terminal in each unit, far away without it, (jar,)."""
+    instants: Ints = np.where(crew.failures.mode == mode, crew.failures.end_s, _NEVER_S)
+    return instants
+
+
+def constants_of(model: SystemModel, s: int, crew: Crew) -> SystemConstants:
+    """Constants of string `s` alone with the units of a crew, fit to be overwritten."""
+    return model.string_constants(s)._replace(
+        new_mohm=crew.units.new_mohm[np.newaxis].copy(),
+        dead_cell_s=_terminal_s(crew, failures.SHORT)[np.newaxis],
+        open_s=_terminal_s(crew, failures.CORROSION)[np.newaxis],
     )
 
 
@@ -246,26 +253,32 @@ class CapacityDays(NamedTuple):
     soh: Floats
 
 
-def capacity_days(model: SystemModel, s: int, end_day: int) -> CapacityDays:
-    """Capacity of string `s` from the start of the run to local midnight of `end_day`.
+def capacity_days(
+    model: SystemModel, s: int, end_day: int, service: Service | None = None
+) -> CapacityDays:
+    """Capacity of string `s` up to local midnight of `end_day`, as it is in service.
 
+    From the start of the run, with the units of then; or from midnight of the day of a service on,
+    of whose units those that are new have a wear. A unit ages beside those that it came to, whoever
+    replaces them later: so its remaining life does not hang on what maintenance does to others.
     Ageing is walked on drawn daily conditions alone.
     """
-    unit, seed, grid = model.populations[s], model.seed, model.grid
-    origin = grid.first_day
-    count = end_day - origin + 1
-    jar_ids = model.system.strings[s].jar_ids
-    wander = _wander(seed, Stream.FLOAT_WANDER, jar_ids, origin, count, params.FLOAT_WANDER_KNOT)
-    midnights = grid.start_s + SECONDS_PER_DAY * np.arange(count)
+    grid, seed = model.grid, model.seed
+    crew = model.crews[s] if service is None else service.crew
+    origin = grid.first_day if service is None else local_day(grid, service.at_s)
+    before, count = origin - grid.first_day, end_day - origin + 1
+    unit = crew.units
+    wander = _wander(seed, Stream.FLOAT_WANDER, crew, origin, count, params.FLOAT_WANDER_KNOT)
+    midnights = grid.start_s + SECONDS_PER_DAY * (before + np.arange(count))
     failed = failures.effects(
-        model.failures[s], model.precursors[s], midnights, model.constants.cells
+        crew.failures, model.precursors[s], midnights, model.constants.cells, crew.dries
     )
-    ln_i0 = np.empty((count, len(jar_ids)))
-    population.float_constants(unit.ln_i0, unit.ln_i0_unit, unit.age_days, 0, wander, ln_i0)
+    ln_i0 = np.empty((count, len(crew.unit_ids)))
+    population.float_constants(unit.ln_i0, unit.ln_i0_unit, unit.age_days, before, wander, ln_i0)
     ln_i0 += failed.ln_i0
     wear = ageing.Wear(*(np.empty_like(ln_i0) for _ in range(3)))
     ageing.walk(
-        _days(model, s, end_day),
+        ageing.Days._make(a[before:] for a in _days(model, s, end_day)),
         model.location.temperature_compensated,
         unit.rise_k,
         ln_i0,
@@ -282,17 +295,19 @@ def capacity_days(model: SystemModel, s: int, end_day: int) -> CapacityDays:
     return CapacityDays(ln_i0, failed, wear, soh)
 
 
-def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> SlowDays:
-    """Slow quantities of string `s` from local midnight of `first_day` to that of `end_day`."""
-    unit, origin = model.populations[s], model.grid.first_day
-    ln_i0, failed, wear, soh = capacity_days(model, s, end_day)
+def slow_days(
+    model: SystemModel, s: int, first_day: int, end_day: int, service: Service | None = None
+) -> SlowDays:
+    """Slow quantities of string `s` from local midnight of `first_day` to that of `end_day`.
+
+    Of the units at the start, or of those of a service that began on `first_day` or before.
+    """
+    crew = model.crews[s] if service is None else service.crew
+    origin = model.grid.first_day if service is None else local_day(model.grid, service.at_s)
+    unit = crew.units
+    ln_i0, failed, wear, soh = capacity_days(model, s, end_day, service)
     wander = _wander(
-        model.seed,
-        Stream.RESISTANCE_WANDER,
-        model.system.strings[s].jar_ids,
-        origin,
-        len(soh),
-        params.RESISTANCE_WANDER_KNOT,
+        model.seed, Stream.RESISTANCE_WANDER, crew, origin, len(soh), params.RESISTANCE_WANDER_KNOT
     )
     growth = np.empty_like(ln_i0)
     population.resistance_growth(unit.resistance_per_loss, wear.loss, failed.growth, wander, growth)
@@ -309,16 +324,125 @@ def slow_days(model: SystemModel, s: int, first_day: int, end_day: int) -> SlowD
     return SlowDays._make(a[first_day - origin :] for a in all_days)
 
 
+class Turn(NamedTuple):
+    """A change of units in the midst of a day.
+
+    `old` are the `SlowDays` of the unit that leaves at the midnight after, `new` those of its
+    successor at the midnight before, both (8,); the successor's new resistance [mOhm], and when a
+    cell of it dies or it opens [s].
+    """
+
+    string: int
+    jar: int
+    at_s: int
+    old: Floats
+    new: Floats
+    new_mohm: float
+    dead_cell_s: int
+    open_s: int
+
+
+@dataclass(frozen=True, eq=False)
+class ServiceDays:
+    """Slow quantities of the units in service at midnights, from `start_s` on, and the changes.
+
+    `services` run from the start of the run, `turns` within the days.
+    """
+
+    start_s: int
+    services: tuple[Service, ...]
+    days: SlowDays
+    turns: tuple[Turn, ...] = ()
+
+    def crew_at(self, instant_s: int) -> Crew:
+        """Units in service at an instant."""
+        return [s.crew for s in self.services if s.at_s <= instant_s or s is self.services[0]][-1]
+
+    def turns_on(self, start_s: int) -> tuple[Turn, ...]:
+        """Changes on the day that begins at `start_s`."""
+        return tuple(t for t in self.turns if start_s <= t.at_s < start_s + SECONDS_PER_DAY)
+
+    def at(self, name: str, j: int, instant_s: int, before: bool = False) -> float:
+        """Slow quantity `name` of the unit in service as jar `j` at an instant, or just before."""
+        which = SlowDays._fields.index(name)
+        index, since_s = divmod(instant_s - self.start_s, SECONDS_PER_DAY)
+        index = min(index, len(self.days[which]) - 2)
+        since_s = instant_s - self.start_s - index * SECONDS_PER_DAY
+        low, high = (float(v) for v in self.days[which][index : index + 2, j])
+        for turn in self.turns_on(self.start_s + index * SECONDS_PER_DAY):
+            if turn.jar == j and instant_s < turn.at_s + before:
+                high = float(turn.old[which])
+            elif turn.jar == j:
+                low = float(turn.new[which])
+        return low + (high - low) * (since_s / SECONDS_PER_DAY)
+
+
+def services(model: SystemModel, s: int, swaps: Iterable[Swap]) -> list[Service]:
+    """What is in service in string `s`, from the start of the run on."""
+    return crew.services(
+        model.seed,
+        model.location,
+        model.system.strings[s],
+        model.grid,
+        model.scenario,
+        model.crews[s],
+        (w for w in swaps if w.string == s),
+    )
+
+
+def service_days(
+    model: SystemModel, s: int, first_day: int, end_day: int, swaps: Iterable[Swap]
+) -> ServiceDays:
+    """Slow quantities of string `s`, local midnights of `first_day` to `end_day`, after swaps."""
+    grid = model.grid
+    days = slow_days(model, s, first_day, end_day)
+    first, *later = services(model, s, swaps)
+    here = ServiceDays(grid.midnight_s(first_day), (first,), days)
+    for service in later:
+        if service.at_s < grid.midnight_s(end_day):
+            here = taken_over(model, s, here, service)
+    return here
+
+
+def taken_over(model: SystemModel, s: int, here: ServiceDays, service: Service) -> ServiceDays:
+    """Slow quantities when a further service begins, within the days or before them."""
+    first_day = local_day(model.grid, here.start_s)
+    end_day = first_day + len(here.days.soh) - 1
+    day, at = local_day(model.grid, service.at_s), list(service.jars)
+    known = (*here.services, service)
+    new = slow_days(model, s, max(day, first_day), end_day, service)
+    days = SlowDays._make(a.copy() for a in here.days)
+    before = max(0, day - first_day + 1)
+    for a, b in zip(days, new, strict=True):
+        a[before:, at] = b[len(b) - len(a) + before :, at]
+    if day < first_day:
+        return ServiceDays(here.start_s, known, days, here.turns)
+    turns = tuple(
+        Turn(
+            s,
+            j,
+            service.at_s,
+            np.array([a[before, j] for a in here.days]),
+            np.array([a[0, j] for a in new]),
+            float(service.crew.units.new_mohm[j]),
+            int(_terminal_s(service.crew, failures.SHORT)[j]),
+            int(_terminal_s(service.crew, failures.CORROSION)[j]),
+        )
+        for j in at
+    )
+    return ServiceDays(here.start_s, known, days, (*here.turns, *turns))
+
+
 def _wander(
     seed: int,
     stream: Stream,
-    jar_ids: tuple[str, ...],
+    crew: Crew,
     first: int,
     count: int,
     knot: params.Parameter,
 ) -> Floats:
-    """Slow fluctuation of each jar at midnights, (midnight, jar)."""
-    return rng.wander(rng.keys(seed, stream, jar_ids), first, count, int(knot.value))
+    """Slow fluctuation of each unit at midnights, (midnight, jar)."""
+    return rng.wander(rng.keys(seed, stream, crew.unit_ids), first, count, int(knot.value))
 
 
 def _days(model: SystemModel, s: int, end_day: int) -> ageing.Days:
@@ -395,13 +519,52 @@ def _decays(thermal_k_per_w: Floats, heat_j_per_k: Floats, out: Floats) -> None:
                 out[s, n, j] = exponential(-stepper.STEPS_S[n] / time_s)
 
 
-def day_constants(days: SlowDays, heat_j_per_k: Floats, index: int) -> DayConstants:
-    """Constants of one day, from midnights (string, midnight, jar) and (string, jar)."""
-    knots = np.stack([a[:, index : index + 2] for a in days[:6]])
-    thermal = np.stack([*(a[:, index] for a in days[6:]), heat_j_per_k])
+def day_constants(
+    days: SlowDays, heat_j_per_k: Floats, index: int, turns: Sequence[Turn] = ()
+) -> DayConstants:
+    """Constants of one day, from midnights (string, midnight, jar) and (string, jar).
+
+    `turns` are the changes of units on it; their strings count along the axis of `days`.
+    """
+    knots = np.stack([a[:, index : index + 2] for a in days[:_KNOTS]])
+    thermal = np.stack([*(a[:, index] for a in days[_KNOTS:]), heat_j_per_k])
     decay = np.empty((thermal.shape[1], len(stepper.STEPS_S), thermal.shape[2]))
     _decays(thermal[stepper.K_PER_W], heat_j_per_k, decay)
-    return DayConstants(knots, thermal, decay)
+    if not turns:
+        return DayConstants(knots, thermal, decay, stepper.NO_TURNS)
+    for t in turns:
+        knots[:, t.string, 1, t.jar] = t.old[:_KNOTS]
+    after = np.stack(
+        [
+            np.stack([t.new[:_KNOTS], [a[t.string, index + 1, t.jar] for a in days[:_KNOTS]]])
+            for t in turns
+        ]
+    )
+    warmth = np.array([[*t.new[_KNOTS:], heat_j_per_k[t.string, t.jar]] for t in turns])
+    faded = np.empty((1, len(stepper.STEPS_S), len(turns)))
+    _decays(
+        np.ascontiguousarray(warmth[np.newaxis, :, stepper.K_PER_W]),
+        np.ascontiguousarray(warmth[np.newaxis, :, stepper.J_PER_K]),
+        faded,
+    )
+    return DayConstants(
+        knots,
+        thermal,
+        decay,
+        stepper.Turns(
+            np.array([(t.string, t.jar, t.at_s) for t in turns], np.int64),
+            after,
+            warmth,
+            np.ascontiguousarray(faded[0].T),
+            np.array([t.new_mohm for t in turns]),
+            np.array([(t.dead_cell_s, t.open_s) for t in turns], np.int64),
+            np.zeros((len(turns), 2)),
+        ),
+    )
+
+
+_KNOTS = 6
+"""Slow quantities that are interpolated within a day; the others hold for it."""
 
 
 def heat_j_per_k(model: SystemModel) -> Floats:
@@ -420,17 +583,28 @@ def load_frac(model: SystemModel, midnight_s: int) -> Floats:
 
 
 def inputs(
-    model: SystemModel, around: World, day: int, timeline: events.Timeline, offline: Offline
+    model: SystemModel,
+    around: World,
+    day: int,
+    timeline: events.Timeline,
+    offline: Offline,
+    constants: SystemConstants | None = None,
+    turns_s: Sequence[int] = (),
 ) -> Inputs:
-    """What the outside does to the system on local day `day`."""
+    """What the outside does to the system on local day `day`.
+
+    `constants` are those of the units in service on it, without any those at the start; units
+    change at `turns_s`.
+    """
     index = day - around.first_day
     midnight = int(around.midnights_s[index])
     end = midnight + SECONDS_PER_DAY
     k = rng.key(model.seed, Stream.CHARGER_OU, model.system.system_id)
     regulation = rng.fluctuation(k, midnight, stepper.SLOT_S, 289, params.CHARGER_WANDER_TIME.value)
     rows, deviation_v = _events_between(timeline, offline, midnight - 1, end)
-    dying = model.constants.dead_cell_s.reshape(-1)
-    jumps = np.concatenate([dying, rows[rows[:, 0] == stepper.DEVIATION, 2:].reshape(-1)])
+    dying = (constants or model.constants).dead_cell_s.reshape(-1)
+    turning = np.array(turns_s, np.int64)
+    jumps = np.concatenate([dying, turning, rows[rows[:, 0] == stepper.DEVIATION, 2:].reshape(-1)])
 
     def today(instants: Ints) -> Ints:
         return np.unique(instants[(instants > midnight) & (instants < end)])
@@ -484,16 +658,27 @@ class Offline(NamedTuple):
     end_s: Ints
 
 
-def offline(model: SystemModel) -> Offline:
-    """Trips of the system's strings that matter to the run."""
+def offline(model: SystemModel, swaps: Sequence[Swap] = ()) -> Offline:
+    """Trips of the system's strings that matter to the run, and the work of swaps.
+
+    What is left of a string's drying out ends when its last unit of the start has gone.
+    """
     rows = [
         (s, start, end)
         for s, precursor in enumerate(model.precursors)
         if precursor is not None and precursor.onset_s < model.grid.end_s
         for start, end in model.trips[s]
+        if start < _renewed_s(model, s, swaps)
     ]
+    rows += sorted({(w.string, w.off_s, w.at_s) for w in swaps})
     columns = np.array(rows, np.int64).reshape(-1, 3)
     return Offline(*(np.ascontiguousarray(columns[:, i]) for i in range(3)))
+
+
+def _renewed_s(model: SystemModel, s: int, swaps: Sequence[Swap]) -> int:
+    """Instant from which on no unit of the start is in string `s`."""
+    gone = {w.jar: w.at_s for w in swaps if w.string == s and w.number == 2}
+    return max(gone.values()) if len(gone) == model.system.jars_per_string else _NEVER_S
 
 
 def _trips(model: SystemModel, s: int) -> tuple[tuple[int, int], ...]:

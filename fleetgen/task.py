@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import sample, simulate, truth
+from fleetgen import records, sample, simulate, truth
 from fleetgen.derive.features import JAR_COLUMNS
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest, tables
@@ -23,6 +23,7 @@ from fleetgen.schema import (
     ENV,
     FEATURE_STORE,
     PARTED,
+    RUL_TRUTH,
     SCHEMA_VERSION,
     THROUGHPUT_ERROR,
     THROUGHPUT_TRUE,
@@ -96,6 +97,11 @@ def _walk(job: SlowPathJob) -> SlowPath:
     return simulate.slow_path(model)
 
 
+def slow_path_of(job: StringJob) -> SlowPath:
+    """Slow path of the system of a part: the stored one, or made again."""
+    return _slow_path(SlowPathJob(job.run, job.location, job.system))
+
+
 @lru_cache(maxsize=2)
 def _slow_path(job: SlowPathJob) -> SlowPath:
     """Slow path of a system: the stored one is a cache of what a part can always make again."""
@@ -120,6 +126,8 @@ class Part:
         self._tables: dict[str, Table] = {}
         self.tally = Tally(job.block, job.run.grid.utc_offset_s)
         self.receipt_states: dict[str, dict[str, object]] = {}
+        self.receipt_swaps: dict[str, int] = {}
+        self.receipt_events: tuple[dict[str, object], ...] = ()
         self.member: bytes | None = None
 
     def add(self, table: Table, row_group: RowGroup) -> None:
@@ -164,6 +172,8 @@ class Part:
             files=entries,
             statistics=statistics,
             states=self.receipt_states,
+            swaps=self.receipt_swaps,
+            events=self.receipt_events,
             plan=self.job.run.plan_digest,
         )
 
@@ -226,7 +236,7 @@ def _string_part(job: StringJob) -> Part:
     run, s = job.run, job.string_index
     part = Part(job)
     model = system_model(run.seed, job.location, job.system, run.grid, run.scenario)
-    path = _slow_path(SlowPathJob(run, job.location, job.system))
+    path = slow_path_of(job)
     around = world(run.seed, job.location, run.grid, job.block, run.scenario)
     clock = BlockClock(run.grid, job.block)
     played = simulate.replay(model, path, s, around, job.block)
@@ -237,7 +247,8 @@ def _string_part(job: StringJob) -> Part:
     ):
         part.add(table, group)
     watch = sample.watch(model, path, s, run.alerts, samples, clock)
-    jars = len(job.string.jar_ids)
+    jar_ids = job.string.jar_ids
+    jars = len(jar_ids)
     hours = np.zeros((jars, clock.hours, JAR_COLUMNS), np.int64)
     for j, jar_id in enumerate(job.string.jar_ids):
         wanted = jar_id in job.jar_ids
@@ -251,12 +262,15 @@ def _string_part(job: StringJob) -> Part:
     )
     before = sample.room_hours_before(run.seed, job.location, job.sensor_id, clock, run.scenario)
     rooms = np.concatenate([before, room])
-    alarming = sample.condition_group(model, s, job.jar_ids, samples, clock, hours, rooms, watch)
+    alarming = sample.condition_group(
+        model, s, played.service, job.jar_ids, samples, clock, hours, rooms, watch
+    )
     part.add_records(ALERT_CONDITION, alarming)
     account, string_hours = sample.string_account(model, path, s, samples, clock)
     features = sample.feature_group(
         model,
         s,
+        played.service,
         job.jar_ids,
         clock,
         run.window_hours,
@@ -264,15 +278,24 @@ def _string_part(job: StringJob) -> Part:
         account,
         string_hours,
         room,
-        sample.jar_baselines(model, path, s, clock, past),
+        sample.jar_baselines(model, path, s, played.service, clock, past),
         part.tally,
     )
     if features is not None:
         part.add(FEATURE_STORE, features)
         part.member = csv.csv_gz_member(FEATURE_STORE, [features], run.grid.utc_offset_s)
+    part.add(
+        RUL_TRUTH,
+        records.rul_group(model, path, s, played.service, job.jar_ids, clock, part.tally),
+    )
+    for table, group in records.measured_groups(model, path, s, played, job.jar_ids, clock):
+        part.add_records(table, group)
     if job.block.end_day == run.grid.end_day:
+        units = [unit for unit in truth.units(model, path, s) if jar_ids[unit.jar] in job.jar_ids]
         states = truth.final_states(model, path, s)
-        part.receipt_states = {jar: states[jar] for jar in job.jar_ids}
+        part.receipt_states = {unit.unit_id: states[unit.unit_id] for unit in units}
+        part.receipt_swaps = {unit.unit_id: unit.from_s for unit in units if unit.number > 1}
+        part.receipt_events = records.events(model, path, s, job.jar_ids)
         if features is not None and clock.ends_with_window(run.window_hours):
             _compare_throughput(part, features)
     return part

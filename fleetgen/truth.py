@@ -1,113 +1,93 @@
-"""The truth about a string's units: state at the end, remaining life, failures."""
+"""The truth about a string's units: state at the end of their service, remaining life, failures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import rng, system
+from fleetgen import system
+from fleetgen.crew import unit_id
 from fleetgen.elementary import total
-from fleetgen.model import ageing, failures, params, stepper
-from fleetgen.rng import Stream
+from fleetgen.model import failures, stepper
+from fleetgen.model.population import Population
 from fleetgen.simulate import SlowPath
 from fleetgen.system import SystemModel
-from fleetgen.units import DAYS_PER_YEAR, SECONDS_PER_DAY, day_date
+from fleetgen.units import SECONDS_PER_DAY, day_date
 
 Floats = NDArray[np.float64]
 
-WEAR_OUT, MODE = "wear_out", "mode"
+
+class Unit(NamedTuple):
+    """A unit in service at jar `jar` of a string in [from_s, to_s), as long as the run goes."""
+
+    unit_id: str
+    jar: int
+    number: int
+    from_s: int
+    to_s: int
+    units: Population
 
 
-@dataclass(frozen=True, eq=False)
-class Lives:
-    """Ends of life of a string's jars, (jar,): days since the start of the run (NaN: not within 20
-    years), whether a failure mode brings it, and the mode there is at some time, or none.
-    """  # noqa: D205
-
-    end_days: Floats
-    by_mode: NDArray[np.bool_]
-    mode: tuple[str | None, ...]
-    onset_days: Floats
-
-
-def lives(model: SystemModel, s: int) -> Lives:
-    """Ends of life of the jars of string `s`: SOH 0.80, or the terminal event of a failure mode.
-
-    The same law as in the run, walked on over the drawn conditions of the next 20 years whatever
-    the duration, as if nobody replaced the unit.
-    """
+def units(model: SystemModel, path: SlowPath, s: int) -> list[Unit]:
+    """Units of string `s` that are in service in the run, by position and in order."""
     grid = model.grid
-    horizon = grid.first_day + int(params.RUL_HORIZON.value * DAYS_PER_YEAR)
-    capacity = system.capacity_days(model, s, horizon)
-    worn = ageing.end_of_life_day(capacity.soh)
-    failed, precursor = model.failures[s], model.precursors[s]
-    jars = len(failed.mode)
-    begins = np.where(failed.mode >= 0, (failed.onset_s - grid.start_s) / SECONDS_PER_DAY, np.nan)
-    ends = np.where(failed.mode >= 0, (failed.end_s - grid.start_s) / SECONDS_PER_DAY, np.inf)
-    mode = [failures.MODES[m] if m >= 0 else None for m in failed.mode]
-    if precursor is not None:  # what does not run away has dried out
-        onset_days = (precursor.onset_s - grid.start_s) / SECONDS_PER_DAY
-        for j in range(jars):
-            if mode[j] is None:
-                mode[j], begins[j] = "dry_out", onset_days
-    if precursor is not None and model.trips[s]:
-        k = rng.key(model.seed, Stream.RUNAWAY, model.system.strings[s].string_id)
-        taken = 1 + int(params.RUNAWAY_LABELLED.value * rng.uniform(k, 2**41))
-        trip = (model.trips[s][0][0] - grid.start_s) / SECONDS_PER_DAY
-        for j in np.argsort(-precursor.ln_rise, kind="stable")[:taken]:
-            if trip < ends[j]:
-                ends[j] = trip
-                mode[j] = "thermal_runaway"
-                begins[j] = (precursor.onset_s - grid.start_s) / SECONDS_PER_DAY
-    end_days, by_mode = worn.copy(), np.zeros(jars, np.bool_)
-    for j in range(jars):
-        if np.isnan(worn[j]) or ends[j] < worn[j]:
-            end_days[j] = ends[j] if ends[j] < horizon - grid.first_day else np.nan
-            by_mode[j] = True
-        else:
-            cost = capacity.failed.loss[min(int(worn[j]), len(capacity.soh) - 1), j]
-            by_mode[j] = cost > params.MODE_LOSS.value
-    return Lives(end_days, by_mode, tuple(mode), begins)
+    swaps = [w for w in path.swaps if w.string == s and w.at_s < grid.end_s]
+    services = {each.at_s: each.crew for each in system.services(model, s, swaps)}
+    found = []
+    for j, jar_id in enumerate(model.system.strings[s].jar_ids):
+        begins = [grid.start_s, *(w.at_s for w in swaps if w.jar == j)]
+        ends = [*begins[1:], grid.end_s]
+        for number, (a, b) in enumerate(zip(begins, ends, strict=True), 1):
+            found.append(Unit(unit_id(jar_id, number), j, number, a, b, services[a].units))
+    return found
 
 
 def final_states(model: SystemModel, path: SlowPath, s: int) -> dict[str, dict[str, Any]]:
-    """Truth of each jar of string `s` at the end of the run, keyed by battery id.
+    """Truth of each unit of string `s` at the end of the run, or when it was replaced.
 
-    Remaining life is None where nothing ends it within 20 years.
+    Keyed by battery id. Remaining life is None where nothing ends it within 20 years.
     """
-    grid, unit = model.grid, model.populations[s]
-    days = grid.duration_s / SECONDS_PER_DAY
-    last_day, frac = grid.first_day + int(days), days - int(days)
-    slow = system.slow_days(model, s, last_day, last_day + 1)
-    life = lives(model, s)
-    before_end = path.t_s < grid.end_s
+    grid = model.grid
     on_battery = path.mode[s] == stepper.DISCHARGE
     begun = on_battery & ~np.insert(on_battery[:-1], 0, False)
-    starts = int((begun & before_end).sum())
-    seconds = np.clip(grid.end_s - path.t_s, 0, path.dt_s)[on_battery]
-    drawn_ah = total((path.all_currents(s) * seconds).tolist()) / 3600.0
+    currents = path.all_currents(s)
     rated_ah = model.system.strings[s].model.rated_capacity_ah
     states: dict[str, dict[str, Any]] = {}
-    for j, jar_id in enumerate(model.system.strings[s].jar_ids):
-        soh = float(slow.soh[0, j] + frac * (slow.soh[1, j] - slow.soh[0, j]))
-        growth = float(slow.growth[0, j] + frac * (slow.growth[1, j] - slow.growth[0, j]))
-        left = float(life.end_days[j]) - days
+    at_end: dict[tuple[int, int], tuple[int, float]] = {}
+    service = system.service_days(model, s, grid.first_day, grid.end_day, path.swaps)
+    for unit in units(model, path, s):
+        j, to_s = unit.jar, unit.to_s
+        days = (to_s - grid.start_s) / SECONDS_PER_DAY
+        if (unit.from_s, to_s) not in at_end:
+            starts = begun & (path.t_s >= unit.from_s) & (path.t_s < to_s)
+            seconds = np.clip(to_s - path.t_s, 0, path.dt_s)[on_battery]
+            seconds = np.where(path.t_s[on_battery] >= unit.from_s, seconds, 0)
+            drawn_ah = total((currents * seconds).tolist()) / 3600.0
+            at_end[unit.from_s, to_s] = int(starts.sum()), drawn_ah
+        cycles, drawn_ah = at_end[unit.from_s, to_s]
+        # A unit is what it was before the edge at which another takes its place.
+        leaves = to_s < grid.end_s
+        soh = service.at("soh", j, to_s, before=leaves)
+        growth = service.at("growth", j, to_s, before=leaves)
+        index = path.unit_index(s, j, unit.number)
+        end_days, mode = float(path.end_days[index]), int(path.failure[index])
+        left = end_days - days
         failed = left <= 0.0
-        profile = model.scenario.profiles[unit.profile[j]].name
-        states[jar_id] = {
+        profile = model.scenario.profiles[unit.units.profile[j]].name
+        begins = path.onset_days[index] <= days
+        states[unit.unit_id] = {
             "soh_pct": round(100 * soh, 3),
             "capacity_ah": round(rated_ah * soh, 3),
-            "resistance_mohm": round(float(unit.new_mohm[j]) * growth, 3),
-            "cycle_count": starts,
+            "resistance_mohm": round(float(unit.units.new_mohm[j]) * growth, 3),
+            "cycle_count": cycles,
             "ah_throughput": round(drawn_ah, 3),
-            "calendar_age_days": round(float(unit.age_days[j]) + days, 3),
+            "calendar_age_days": round(float(unit.units.age_days[j]) + days, 3),
             "rul_days": None if np.isnan(left) else round(max(0.0, left), 3),
             "failed": failed,
-            "failure_date": _date(model, life.end_days[j]) if failed else None,
-            "failure_mode": life.mode[j] if life.onset_days[j] <= days else None,
+            "failure_date": _date(model, end_days) if failed else None,
+            "failure_mode": failures.MODES[mode] if begins else None,
             "profile": profile,
             "degradation_profile": profile,
             "has_failed": failed,

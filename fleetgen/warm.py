@@ -34,7 +34,7 @@ from fleetgen.spec import (
     Location,
     TimeGrid,
 )
-from fleetgen.system import SystemModel, system_model
+from fleetgen.system import SystemModel, service_days, system_model
 from fleetgen.world import World, world
 
 Floats = NDArray[np.float64]
@@ -95,7 +95,10 @@ def _walk() -> None:
     constants, states, works = _one_jar()
     one, never = np.ones((1, 1)), np.full((1, 1), 2**62)
     day = DayConstants(
-        np.ones((6, 1, 2, 1)), np.ones((3, 1, 1)), np.ones((1, len(stepper.STEPS_S), 1))
+        np.ones((6, 1, 2, 1)),
+        np.ones((3, 1, 1)),
+        np.ones((1, len(stepper.STEPS_S), 1)),
+        stepper.NO_TURNS,
     )
     edges, none = np.ones(289), np.zeros(0, np.int64)
     outside = Inputs(
@@ -135,8 +138,8 @@ def sampling() -> None:
         still,
         3000 * midnights,
         7200,
-        midnights,
-        midnights,
+        service_days(model, 0, _BLOCK.first_day, _BLOCK.end_day, ()),
+        np.zeros((0, 2)),
         np.zeros(0),
     )
     clock, tally = BlockClock(_GRID, _BLOCK), Tally(_BLOCK, _GRID.utc_offset_s)
@@ -173,6 +176,7 @@ def sampling() -> None:
     sample.feature_group(
         model,
         0,
+        played.service,
         _STRING.jar_ids,
         clock,
         1,
@@ -180,6 +184,6 @@ def sampling() -> None:
         features.Account(),
         string_hours,
         room_hours,
-        np.ones((jars, _BLOCK.days), np.int64),
+        [[np.ones(_BLOCK.days, np.int64)]] * jars,
         tally,
     )

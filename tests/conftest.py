@@ -111,3 +111,10 @@ def s3_url(
 ) -> str:
     """A prefix of its own for each test."""
     return f"s3://{BUCKET}/{tmp_path.parent.name}/{tmp_path.name}"
+
+
+@pytest.fixture
+def unkept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks after the batteries: nothing is replaced before it fails."""
+    monkeypatch.setattr("fleetgen.maintenance.Upkeep.begin", lambda *_: [])
+    monkeypatch.setattr("fleetgen.maintenance.Upkeep.end", lambda *_: None)

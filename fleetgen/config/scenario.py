@@ -260,6 +260,9 @@ def _check_time(faults: Faults, keys: Keys, each: InjectTable, run: RunSection) 
         faults.add(here, each.at, rule)
     elif each.kind == "failure_mode":
         _check_onset(faults, here, each, each.at, start)
+    elif each.kind == "replacement" and (each.at.hour < 1 or each.at.minute or each.at.second):
+        rule = "must be on the hour, from 01:00 to 23:00: new units go into service then"
+        faults.add(here, each.at, rule)
     elif each.at < start:
         rule = f"must not be before the start of the run, {start.isoformat()}; choose later"
         faults.add(here, each.at, rule)
@@ -292,9 +295,12 @@ def _check_duration(faults: Faults, keys: Keys, each: InjectTable) -> None:
     )
     if each.duration_minutes is not None and each.duration_days is not None:
         faults.add(days, each.duration_days, "duration_minutes is given, too; keep one")
-    elif each.kind == "profile":
+    elif each.kind in ("profile", "replacement"):
         if value is not None:
-            faults.add(here, value, "a profile holds to the end of the run; leave it out")
+            why = "a profile holds to the end of the run"
+            if each.kind == "replacement":
+                why = "the work of a replacement takes an hour"
+            faults.add(here, value, f"{why}; leave it out")
     elif value is None:
         faults.add(minutes, MISSING, f"{each.kind} needs it, or duration_days")
     elif each.kind == "failure_mode" and each.duration_s < SECONDS_PER_DAY:

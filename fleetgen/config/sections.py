@@ -300,7 +300,9 @@ class InjectTable(Table):
     """Something forced on a named entity; see `spec.Injection` and the rules in `scenario`."""
 
     kind: spec.InjectionKind = _key(
-        ..., "outage, hvac_failure, capacity_test, profile, failure_mode or sensor_fault", "outage"
+        ...,
+        "outage, hvac_failure, capacity_test, profile, failure_mode, sensor_fault or replacement",
+        "outage",
     )
     target: str = _key(
         ..., "the id of a location, string, jar or environmental sensor as text", "DC-CNX-01"

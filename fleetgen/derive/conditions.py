@@ -8,7 +8,7 @@ depends on the block of days in which it was made. `alerts` joins the days.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -61,6 +61,17 @@ class Condition(NamedTuple):
     end_s: int
     readings: int
     extreme: int
+
+
+class Watched(NamedTuple):
+    """A unit at a position from `from_s` on: its age at the block's first midnight [d], negative
+    before it came, and its resistance at 25 degC when new [uOhm].
+    """  # noqa: D205
+
+    unit_id: str
+    from_s: int
+    age_days: int
+    baseline_uohm: int
 
 
 class Levels(NamedTuple):
@@ -176,6 +187,31 @@ def spans(
     return rows
 
 
+def _owners(units: Sequence[Watched], rule_window_s: int, where: Axis, day: int) -> Ints:
+    """Number of the unit that each reading of a day is of: who was there at its end."""
+    a, b = where.bounds[day : day + 2].tolist()
+    at_s = where.first_s + where.step_s * np.arange(a, b) + max(0, rule_window_s - 1)
+    found: Ints = np.searchsorted([u.from_s for u in units[1:]], at_s, side="right")
+    return found
+
+
+def _unit_spans(
+    units: Sequence[Watched], rule: AlertRule, level: Levels, where: Axis, day: int, readings: Ints
+) -> list[Condition]:
+    """`spans` of the units of a position: beyond its time a unit is beyond no level."""
+    if len(units) == 1:
+        return spans(units[0].unit_id, rule, level, where, day, readings)
+    owners = _owners(units, rule.window_s, where, day)
+    there = np.unique(owners).tolist()
+    rows = []
+    for n in there:
+        mine = readings
+        if len(there) > 1:
+            mine = np.where(owners == n, readings, (-1 if rule.below else 1) * level.clear)
+        rows += spans(units[n].unit_id, rule, level, where, day, mine)
+    return rows
+
+
 # --- the gates of a string ------------------------------------------------------------------------
 
 
@@ -283,14 +319,16 @@ _OF_SAMPLES = {
 
 
 def jar_samples(
-    jar_id: str,
+    units: Sequence[Watched],
     rules: Mapping[str, AlertRule],
     gates: Gates,
     voltage_mv: Counts,
     temperature_dc: Counts,
     hours: Ints,
 ) -> list[Condition]:
-    """Rows of a jar by the rules over samples; only days that an hour's extremes call for are read.
+    """Rows of a position's units by the rules over samples.
+
+    Only days that an hour's extremes call for are read.
 
     `hours` (hour, 11) are the jar's `features.jar_hours`.
     """
@@ -320,7 +358,7 @@ def jar_samples(
             if rule.gate == "discharge":
                 back = may[part] & (gates.mode[part] != _DISCHARGE)
                 readings = np.where(back, sign * level.clear, readings)
-            rows += _own(spans(jar_id, rule, level, where, day, readings), where, day, firsts)
+            rows += _own(_unit_spans(units, rule, level, where, day, readings), where, day, firsts)
     return rows
 
 
@@ -387,21 +425,29 @@ def hourly(counts: Counts, bounds: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class Bank:
-    """What is known of a string: ids of its jars, C10, and who is judged how.
+    """What is known of a string: the units at its positions, C10, and who is judged how.
 
-    `age_days` is each jar's age at the block's first midnight, `baseline_uohm` its resistance at
-    25 degC when new; `wanted` are the jars whose rows are written.
+    Rows of units at `wanted` positions are written.
     """
 
     string_id: str
-    jar_ids: tuple[str, ...]
-    wanted: tuple[str, ...]
+    jars: tuple[tuple[Watched, ...], ...]
+    wanted: tuple[bool, ...]
     cells: int
     rated_ah: float
     compensated: bool
     float_current: bool
-    age_days: Ints
-    baseline_uohm: Ints
+
+    def of_units(self, name: str, rule: AlertRule, gates: Gates) -> Ints:
+        """A number of the unit that each reading of a rule is of, (jar, reading)."""
+        where = axis(gates.grid, gates.block, rule.window_s)
+        days = range(len(where.cuts_s))
+        rows = []
+        for units in self.jars:
+            values = np.array([getattr(unit, name) for unit in units])
+            owners = [_owners(units, rule.window_s, where, day) for day in days]
+            rows.append(values[np.concatenate(owners)])
+        return np.stack(rows)
 
 
 def string_conditions(
@@ -426,7 +472,7 @@ def string_conditions(
     degrees = _mean(
         jar_hours[:, :, features.C_SUM], jar_hours[:, :, features.C_SAMPLES], PER_UNIT // 10
     )
-    for name, readings in _of_jars(bank, volts, degrees, jar_hours, room, gates).items():
+    for name, readings in _of_jars(bank, rules, volts, degrees, jar_hours, room, gates).items():
         rows += _jar_rows(bank, rules[name], gates, readings)
     for name, reading in _of_string(bank, degrees, string).items():
         rows += _rows_of(bank.string_id, rules[name], gates, reading)
@@ -434,14 +480,21 @@ def string_conditions(
 
 
 def _of_jars(
-    bank: Bank, volts: Ints, degrees: Ints, jar_hours: Ints, room: Ints, gates: Gates
+    bank: Bank,
+    rules: Mapping[str, AlertRule],
+    volts: Ints,
+    degrees: Ints,
+    jar_hours: Ints,
+    room: Ints,
+    gates: Gates,
 ) -> dict[str, Ints]:
     """Readings (jar, reading) by rule, before the gate."""
     days = len(gates.samples.cuts_s)
     middle = _median_twice(volts)
     apart = np.where(volts == NULL, NULL, _half(np.abs(2 * volts - middle)))
     day_of = np.arange(volts.shape[1]) // _HOURS_PER_DAY
-    young = bank.age_days[:, np.newaxis] + day_of < YOUNG_DAYS
+    age_days = bank.of_units("age_days", rules["jar_voltage_deviation"], gates)
+    young = age_days[:, : volts.shape[1]] + day_of < YOUNG_DAYS
     summed = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(room, axis=0)])
     number, total = (summed[ROOM_HOURS:] - summed[:-ROOM_HOURS]).T
     around = _mean(total, number, PER_UNIT // 10)
@@ -450,17 +503,19 @@ def _of_jars(
         "jar_voltage_deviation": np.where(young & (apart != NULL), 0, apart),
         "jar_voltage_deviation_first_year": np.where(~young & (apart != NULL), 0, apart),
         "jar_temperature_rise": rise,
-        "resistance_increase": _increase(bank, jar_hours, days),
+        "resistance_increase": _increase(
+            bank.of_units("baseline_uohm", rules["resistance_increase"], gates), jar_hours, days
+        ),
     }
 
 
-def _increase(bank: Bank, jar_hours: Ints, days: int) -> Ints:
+def _increase(baseline_uohm: Ints, jar_hours: Ints, days: int) -> Ints:
     """Daily resistance at 25 degC over the baseline [0.001 %], (jar, complete day).
 
     The day's last known reading, at the day's mean temperature of the jar.
     """
     whole = min(days, jar_hours.shape[1] // _HOURS_PER_DAY)
-    shape = len(bank.jar_ids), whole, _HOURS_PER_DAY
+    shape = len(jar_hours), whole, _HOURS_PER_DAY
     parts = jar_hours[:, : whole * _HOURS_PER_DAY].reshape(*shape, jar_hours.shape[2])
     found = parts[..., features.READING]
     position = np.where(found == NULL, -1, np.arange(_HOURS_PER_DAY)).max(axis=2)
@@ -470,7 +525,7 @@ def _increase(bank: Bank, jar_hours: Ints, days: int) -> Ints:
     known = (position >= 0) & (number > 0)
     over_k = np.where(known, degrees, 0) / PER_UNIT - params.REFERENCE_TEMPERATURE.value
     at_25 = np.where(known, last, 0) / (1.0 - params.RESISTANCE_TEMPERATURE.value * over_k)
-    ratio = at_25 / bank.baseline_uohm[:, np.newaxis] - 1.0
+    ratio = at_25 / baseline_uohm[:, :whole] - 1.0
     return np.where(known, np.floor(100 * PER_UNIT * ratio + 0.5).astype(np.int64), NULL)
 
 
@@ -508,7 +563,7 @@ def _from_set_point(bank: Bank, degrees: Ints, voltage: Ints) -> Ints:
         celsius = np.where(known, middle, 0) / (2 * PER_UNIT)
         cell_v += params.FLOAT_COMPENSATION.value * (celsius - params.REFERENCE_TEMPERATURE.value)
         cell_v = np.clip(cell_v, params.FLOAT_SET_MINIMUM.value, params.FLOAT_SET_MAXIMUM.value)
-    set_v = bank.cells * len(bank.jar_ids) * cell_v
+    set_v = bank.cells * len(bank.jars) * cell_v
     measured = total / (100.0 * np.maximum(number, 1))
     apart = np.floor(100 * PER_UNIT * np.abs(measured / set_v - 1.0) + 0.5).astype(np.int64)
     return np.where(known, apart, NULL)
@@ -529,8 +584,8 @@ def _jar_rows(bank: Bank, rule: AlertRule, gates: Gates, readings: Ints) -> list
     rows = _string_unknown(bank.string_id, rule, where, may)
     sign = -1 if rule.below else 1
     firsts = _firsts(may, where.bounds) + where.bounds[:-1]
-    for j, jar_id in enumerate(bank.jar_ids):
-        if jar_id not in bank.wanted:
+    for j, units in enumerate(bank.jars):
+        if not bank.wanted[j]:
             continue
         known = readings[j] != NULL
         mine = _firsts(known, where.bounds) + where.bounds[:-1]
@@ -539,7 +594,7 @@ def _jar_rows(bank: Bank, rule: AlertRule, gates: Gates, readings: Ints) -> list
         called[np.searchsorted(where.bounds, at, side="right") - 1] = True
         for day in np.flatnonzero(called).tolist():
             part = readings[j, slice(*where.bounds[day : day + 2].tolist())]
-            rows += _own(spans(jar_id, rule, level, where, day, part), where, day, firsts)
+            rows += _own(_unit_spans(units, rule, level, where, day, part), where, day, firsts)
     return rows
 
 

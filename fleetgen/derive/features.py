@@ -380,6 +380,13 @@ def whole_sum(counts: Ints, axis: int) -> Ints:
     return total
 
 
+def no_hour() -> Ints:
+    """Sums of an hour in which a jar has no sample, (11,)."""
+    found = np.zeros(JAR_COLUMNS, np.int64)
+    found[READING] = NULL
+    return found
+
+
 def jar_windows(hours: Ints, rows: Ints, length: int) -> Ints:
     """Sums of windows of `length` hours, (jar, window, 11), from those of hours (jar, hour, 11).
 

@@ -315,9 +315,16 @@ def _effects(
 
 
 def effects(
-    failures: Failures, precursor: Precursor | None, midnights_s: Ints, cells: float
+    failures: Failures,
+    precursor: Precursor | None,
+    midnights_s: Ints,
+    cells: float,
+    dries: NDArray[np.bool_] | bool = True,
 ) -> Effects:
-    """What a string's failures do to its jars at each midnight."""
+    """What failures do to the units of a string at each midnight.
+
+    The drying out of a string befalls those of its units that `dries` tells, (jar,) or all.
+    """
     shape = (len(midnights_s), len(failures.mode))
     out = Effects._make(
         [
@@ -344,7 +351,7 @@ def effects(
     if precursor is not None and midnights_s[-1] > precursor.onset_s:
         law = params.FAILURE_LAWS["thermal_runaway"]
         span = precursor.end_s - precursor.onset_s
-        p = np.clip((midnights_s - precursor.onset_s) / span, 0.0, 1.0)[:, np.newaxis]
+        p = np.clip((midnights_s - precursor.onset_s) / span, 0.0, 1.0)[:, np.newaxis] * dries
         out.loss[:] += law.soh[0] * p
         out.growth[:] += law.resistance[0] * p
         out.ln_i0[:] += precursor.ln_rise * p

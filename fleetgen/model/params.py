@@ -827,6 +827,56 @@ EQUALIZE_LONGEST = Parameter(
 )
 
 
+# Maintenance: its calendar, its instruments, and what leads to work
+WORK_FIRST_HOUR = Parameter(9, "h", (6, 12), ASSUMED, "local time at which planned work begins")
+WORK_LAST_HOUR = Parameter(15, "h", (12, 20), ASSUMED, "local time at which planned work begins")
+REPLACEMENT_WORK = Parameter(
+    1.0, "h", (1.0, 8.0), ASSUMED, "off the bus, before new units go into service"
+)
+CORRECTIVE_SOONEST = Parameter(3.0, "d", (1.0, 30.0), ASSUMED, "from a finding to its work")
+CORRECTIVE_LATEST = Parameter(21.0, "d", (1.0, 60.0), ASSUMED, "from a finding to its work")
+RENEWAL_SOONEST = Parameter(30.0, "d", (1.0, 180.0), ASSUMED, "from a failed test to its work")
+RENEWAL_LATEST = Parameter(90.0, "d", (1.0, 365.0), ASSUMED, "from a failed test to its work")
+RESISTANCE_CRITICAL = Parameter(
+    1.5, "1", (1.2, 2.0), "Hioki 3554 manual, p. 56", "over that at commissioning, at 25 degC"
+)
+RESISTANCE_WARNING = Parameter(
+    1.2, "1", (1.1, 1.5), _IEEE, "over that at commissioning, at 25 degC: told of, not acted on"
+)
+DEVIATION_CRITICAL = Parameter(0.60, "V", (0.3, 1.5), ASSUMED, "from the string's median on float")
+DEVIATION_CRITICAL_NEW = Parameter(
+    0.90, "V", (0.3, 2.0), ASSUMED, "from the string's median, of a unit that is settling"
+)
+DEVIATION_SETTLED = Parameter(365.0, "d", (90.0, 730.0), ASSUMED, "age at which a unit has settled")
+SHORT_CELL_V = Parameter(
+    12.4, "V", (11.5, 12.9), DERIVED, "half way from a jar of five cells on float to the lowest one"
+)
+CHECK_REST = Parameter(
+    48.0, "h", (24.0, 168.0), ASSUMED, "since the last discharge: float voltages have settled"
+)
+WHOLE_STRING_SHARE = Parameter(
+    0.20, "1", (0.05, 0.5), ASSUMED, "IEEE recommends a new string when more of its jars fail"
+)
+TEST_PASS = Parameter(0.90, "1", (0.8, 1.0), ASSUMED, "capacity; below it yearly tests are advised")
+TEST_FAIL = Parameter(0.80, "1", (0.6, 0.9), "IEEE 1188, repeated by Fluke", "replace below it")
+TEST_LOG_STEP = Parameter(60, "s", (10, 600), ASSUMED, "of the log of a capacity test")
+LOGGER_VOLTAGE_GAIN = Parameter(0.0005, "1", (0.0, 0.01), ASSUMED, "logger of capacity tests")
+LOGGER_TEMPERATURE_OFFSET = Parameter(0.25, "K", (0.0, 2.0), ASSUMED, "logger of capacity tests")
+LOGGER_CURRENT_GAIN = Parameter(0.005, "1", (0.0, 0.02), ASSUMED, "shunt of the load bank")
+LOGGER_CURRENT_NOISE = Parameter(0.02, "A", (0.0, 0.5), ASSUMED, "shunt of the load bank")
+METER_GAIN = Parameter(0.03, "1", (0.0, 0.1), ASSUMED, "hand-held meter, one for each location")
+METER_NOISE = Parameter(0.015, "1", (0.0, 0.05), ASSUMED, "hand-held meter, reading to reading")
+METER_TEMPERATURE_NOISE = Parameter(0.5, "K", (0.0, 2.0), ASSUMED, "infrared spot thermometer")
+METER_JAR_TIME = Parameter(120, "s", (30, 600), ASSUMED, "from jar to jar in an impedance round")
+METER_READING_TIME = Parameter(20, "s", (5, 60), ASSUMED, "from reading to reading of a jar")
+METER_REST = Parameter(
+    48.0, "h", (24.0, 168.0), ASSUMED, "since the last discharge: as a monitor's"
+)
+INSPECTION_LENGTH = Parameter(0.5, "h", (0.1, 8.0), ASSUMED, "of a string: look and voltages")
+SURVEY_LENGTH = Parameter(0.5, "h", (0.1, 8.0), ASSUMED, "of a string: infrared camera")
+TORQUE_LENGTH = Parameter(1.0, "h", (0.1, 8.0), ASSUMED, "of a string: all connections")
+
+
 def catalogue() -> list[tuple[str, Parameter]]:
     """All parameters with their names, in order; those of fits and failure laws as `NAME.X.y`.
 

@@ -115,6 +115,30 @@ def sample_jar(
 
 
 @kernel
+def read_jars(
+    jar_v: Floats,
+    jar_c: Floats,
+    gain: Floats,
+    offset_c: Floats,
+    keys: NDArray[np.uint64],
+    instant_s: int,
+    noise: float,
+    table: NDArray[np.float32],
+    out: Ints,
+) -> None:
+    """Voltage [mV] and temperature [0.1 degC] of all jars of a string at an instant, (2, jar).
+
+    What `sample_jar` makes of them then.
+    """
+    for j in range(jar_v.size):
+        word = rng.bits(keys[j, 0], keys[j, 1], instant_s)
+        v = jar_v[j] * gain[j] * 1000.0 + 0.5 + noise * _JAR_V_NOISE * table[rng.lane(word, 0)]
+        c = (jar_c[j] + offset_c[j]) * 10.0 + 0.5 + noise * _JAR_C_NOISE * table[rng.lane(word, 1)]
+        out[0, j] = np.int64(np.floor(v))
+        out[1, j] = np.int64(np.floor(c))
+
+
+@kernel
 def runs_of(
     t_row: Ints,
     values: Floats,

@@ -88,7 +88,10 @@ _VISIT_DRAWS = 2**41
 
 
 class SystemConstants(NamedTuple):
-    """What does not change in a run; arrays lead with (string,) and, where said, (string, jar)."""
+    """What does not change in a run; arrays lead with (string,) and, where said, (string, jar).
+
+    `new_mohm`, `dead_cell_s` and `open_s` are of the units, and overwritten when these change.
+    """
 
     cells: float
     rated_ah: Floats
@@ -115,17 +118,47 @@ HEAT, K_PER_W, J_PER_K = range(3)
 """Rows of `DayConstants.thermal`."""
 
 
+class Turns(NamedTuple):
+    """Changes of units in the midst of a day, each leading with (turn,).
+
+    `at` (turn, 3) are string, jar and instant; the successor has `knots` (turn, 2, 6), `thermal`
+    (turn, 3), `decay` (turn, step), its new resistance [mOhm] and instants of a dead cell and of
+    its opening (turn, 2). `reading` (turn, 2) takes what was held before and read at installation
+    [uOhm].
+    """
+
+    at: Ints
+    knots: Floats
+    thermal: Floats
+    decay: Floats
+    new_mohm: Floats
+    terminal_s: Ints
+    reading: Floats
+
+
+NO_TURNS = Turns(
+    np.zeros((0, 3), np.int64),
+    np.zeros((0, 2, 6)),
+    np.zeros((0, 3)),
+    np.zeros((0, len(STEPS_S))),
+    np.zeros(0),
+    np.zeros((0, 2), np.int64),
+    np.zeros((0, 2)),
+)
+
+
 class DayConstants(NamedTuple):
     """Slow quantities of a day.
 
     `knots` (6, string, 2, jar) at its two midnights, linear between them; heat [W], thermal
     resistance [K/W] and heat capacity [J/K] of the day in `thermal`, (3, string, jar); decays of
-    temperature over each of `STEPS_S`, (string, step, jar).
+    temperature over each of `STEPS_S`, (string, step, jar). They are overwritten when units change.
     """
 
     knots: Floats
     thermal: Floats
     decay: Floats
+    turns: Turns
 
 
 OUTAGE, EQUALIZING, DEVIATION, TEST, OFF = range(5)
@@ -305,16 +338,62 @@ def _read_resistance(
     constants: SystemConstants, s: int, state: Floats, t: int, day: DayConstants, frac: float
 ) -> None:
     """Take the daily reading of each jar [uOhm] into the state."""
+    for j in range(constants.new_mohm.shape[1]):
+        _read_jar(constants, s, j, state, t, day, frac)
+
+
+@kernel
+def _read_jar(
+    constants: SystemConstants,
+    s: int,
+    j: int,
+    state: Floats,
+    t: int,
+    day: DayConstants,
+    frac: float,
+) -> None:
+    """Take a reading of jar `j` [uOhm] into the state."""
     jars = constants.new_mohm.shape[1]
-    for j in range(jars):
-        growth = day.knots[GROWTH, s, 0, j]
-        growth += frac * (day.knots[GROWTH, s, 1, j] - growth)
-        soh = day.knots[SOH, s, 0, j]
-        soh += frac * (day.knots[SOH, s, 1, j] - soh)
-        soc = electrical.state_of_charge(state[jars + j], constants.rated_ah[s] * soh)
-        true = electrical.resistance_ohmic_mohm(constants.new_mohm[s, j], growth, state[j], soc)
-        noise = 1.0 + constants.reading_noise[s] * rng.normal(constants.reading_key[s, j], t)
-        state[2 * jars + j] = np.floor(true * constants.reading_gain[s, j] * noise * 1000.0 + 0.5)
+    growth = day.knots[GROWTH, s, 0, j]
+    growth += frac * (day.knots[GROWTH, s, 1, j] - growth)
+    soh = day.knots[SOH, s, 0, j]
+    soh += frac * (day.knots[SOH, s, 1, j] - soh)
+    soc = electrical.state_of_charge(state[jars + j], constants.rated_ah[s] * soh)
+    true = electrical.resistance_ohmic_mohm(constants.new_mohm[s, j], growth, state[j], soc)
+    noise = 1.0 + constants.reading_noise[s] * rng.normal(constants.reading_key[s, j], t)
+    state[2 * jars + j] = np.floor(true * constants.reading_gain[s, j] * noise * 1000.0 + 0.5)
+
+
+@kernel
+def _renew(
+    constants: SystemConstants,
+    day: DayConstants,
+    n: int,
+    s: int,
+    state: Floats,
+    t: int,
+    frac: float,
+    room_c: float,
+) -> None:
+    """Put a new unit in its place: charged, as warm as the room, and read at once."""
+    jars = constants.new_mohm.shape[1]
+    turns = day.turns
+    j = turns.at[n, 1]
+    for which in range(6):
+        day.knots[which, s, 0, j] = turns.knots[n, 0, which]
+        day.knots[which, s, 1, j] = turns.knots[n, 1, which]
+    for which in range(3):
+        day.thermal[which, s, j] = turns.thermal[n, which]
+    for step in range(day.decay.shape[1]):
+        day.decay[s, step, j] = turns.decay[n, step]
+    constants.new_mohm[s, j] = turns.new_mohm[n]
+    constants.dead_cell_s[s, j] = turns.terminal_s[n, 0]
+    constants.open_s[s, j] = turns.terminal_s[n, 1]
+    turns.reading[n, 0] = state[2 * jars + j]
+    state[j] = room_c
+    state[jars + j] = 0.0
+    _read_jar(constants, s, j, state, t, day, frac)
+    turns.reading[n, 1] = state[2 * jars + j]
 
 
 @kernel
@@ -911,6 +990,11 @@ def walk_day(  # noqa: C901, PLR0915 (one loop, one page)
                 before[s] = modes[s]
             bus_before = bus_mode
             entered = t
+        for n in range(day.turns.new_mohm.size):
+            if day.turns.at[n, 2] == t:
+                s = day.turns.at[n, 0]
+                room_c = x.room_c[min(offset // SLOT_S, SLOTS - 1)]
+                _renew(constants, day, n, s, states[s], t, offset / DAY_S, room_c)
         full = _set_all(constants, day, states, t, offset / DAY_S, modes, works)
         power_w = _at(x.load_w, offset)
         if bus_mode == DISCHARGE:
@@ -963,6 +1047,10 @@ def replay_day(
         _enter(state, jars, row.mode, row.t)
         offset = row.t - midnight_s
         frac = offset / DAY_S
+        for n in range(day.turns.new_mohm.size):
+            if day.turns.at[n, 2] == row.t and row.dt > 0:
+                room = room_c[min(offset // SLOT_S, SLOTS - 1)]
+                _renew(constants, day, n, s, state, row.t, frac, room)
         # A closing row stands before the edge: what dies at it still lives.
         _set_float(constants, day, s, row.t if row.dt > 0 else row.t - 1, frac, work)
         _set_age(day, s, frac, work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetgen import __version__
 from fleetgen.report.summary import Summary
+from fleetgen.score import rates
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY
 
@@ -67,6 +68,9 @@ def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
         *(f"| {n} | {count:,} |" for n, count in sorted(summary.cycles.items())),
         "",
         *_throughput(summary),
+        *_maintenance(summary),
+        *_alerts(summary),
+        *_predictions(summary),
     ]
     return "\n".join(lines)
 
@@ -90,6 +94,77 @@ def _throughput(summary: Summary) -> list[str]:
         "the end: what the Hall sensor, its zero and the sampling make of the charge.",
         "",
     ]
+
+
+def _maintenance(summary: Summary) -> list[str]:
+    """What was done."""
+    return [
+        "## Maintenance",
+        "",
+        "| work | begun in the run |",
+        "|---|--:|",
+        *(f"| {name} | {count:,} |" for name, count in sorted(summary.events.items())),
+        "",
+        f"New units: {summary.renewed:,}.",
+        "",
+    ]
+
+
+def _alerts(summary: Summary) -> list[str]:
+    """How many alerts there were, and how many of them were true."""
+    sketch = summary.alerts
+    names = sorted(name.partition("/")[2] for name in sketch if name.startswith("raised/"))
+    lines = [
+        "## Alerts, held against the truth",
+        "",
+        "| alert | severity | raised | true |",
+        "|---|---|--:|--:|",
+    ]
+    for name in names:
+        kind, _, severity = name.rpartition("/")
+        raised, true = sketch[f"raised/{name}"], sketch[f"true/{name}"]
+        lines.append(f"| {kind} | {severity} | {raised:,} | {true:,} |")
+    lines += ["", "| score | value |", "|---|--:|"]
+    for name, value in rates(sketch).items():
+        lines.append(f"| {name} | {_number(value)} |")
+    return [
+        *lines,
+        "",
+        "An alert is true if its asset is in trouble during its life or within 30 days of it; recall "
+        "is of the lives that ended in the run, by what ended them.",
+        "",
+    ]
+
+
+def _predictions(summary: Summary) -> list[str]:
+    """How well remaining lives were predicted."""
+    found = summary.rul
+    if not found.rows:
+        return ["## Remaining life, predicted and true", "", "No prediction to compare.", ""]
+    scores = {
+        "predictions": f"{found.rows:,}",
+        "root of the mean squared error": _days(found.rmse_days),
+        "R2": _number(found.r2),
+        "PHM08 score, mean, by months": _number(found.phm08),
+        "lives within the 80 % interval": _number(found.coverage),
+        "AUC of an end within 90 days": _number(found.auc),
+    }
+    return [
+        "## Remaining life, predicted and true",
+        "",
+        "| score | value |",
+        "|---|--:|",
+        *(f"| {name} | {value} |" for name, value in scores.items()),
+        "",
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "none to tell" if value is None else f"{value:.3f}"
+
+
+def _days(value: float | None) -> str:
+    return "none to tell" if value is None else f"{value:,.0f} d"
 
 
 def _tick(holds: bool) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from fleetgen.derive.scores import Scores
 from fleetgen.schema import TABLES, THROUGHPUT_ERROR, THROUGHPUT_TRUE
 from fleetgen.spec import Receipt
 
@@ -33,6 +36,16 @@ class Summary:
     failed: Counter[str] = field(default_factory=Counter)
     soh_milli_pct: list[int] = field(default_factory=list)
     cycles: Counter[int] = field(default_factory=Counter)
+    alerts: Counter[str] = field(default_factory=Counter)
+    rul: Scores = field(default_factory=Scores)
+    events: Counter[str] = field(default_factory=Counter)
+    renewed: int = 0
+
+    def take_scores(self, scores: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add how alerts and predictions of one string or room did."""
+        self.alerts.update(scores.get("alerts", {}))
+        if "rul" in scores:
+            self.rul.merge(Scores(**scores["rul"]))
 
     def take(self, receipt: Receipt) -> None:
         """Add what one part wrote."""
@@ -46,6 +59,8 @@ class Summary:
             column.total += sketch["total"]
             column.low = min(column.low, sketch["low"])
             column.high = max(column.high, sketch["high"])
+        self.events.update(str(row["event_type"]) for row in receipt.events)
+        self.renewed += len(receipt.swaps)
         for state in receipt.states.values():
             self.profiles[state["profile"]] += 1
             self.failed[state["profile"]] += int(state["failed"])

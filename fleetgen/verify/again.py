@@ -50,7 +50,7 @@ def _compare(there: Receipt, made: Receipt, found: Findings) -> int:
             found.add("made again", entry.path, told, made.job)
         elif said.sha256 != entry.sha256:
             others += 1
-    for name in ("statistics", "states"):
+    for name in ("statistics", "states", "swaps", "events"):
         wanted = getattr(made, name)  # states are those of the run's end: of no other part
         if wanted and wanted != getattr(there, name):
             told = f"its {name} are not those of the plan"

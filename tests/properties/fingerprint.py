@@ -12,8 +12,9 @@ import sys
 
 import numpy as np
 
-from fleetgen import simulate, system, truth
+from fleetgen import simulate, system
 from fleetgen.config import load
+from fleetgen.life import lives
 from fleetgen.pipeline import generate
 from fleetgen.plan import make_plan
 from fleetgen.world import world
@@ -48,7 +49,7 @@ def main() -> None:
             for s in range(len(job.system.strings))
             for array in (
                 *system.slow_days(model, s, grid.first_day, grid.end_day),
-                truth.lives(model, s).end_days,
+                lives(model, s).end_days,
             )
         ]
         state[job.system.system_id] = bits(*path.arrays().values(), *days, *units_of(model))

@@ -2,7 +2,8 @@
 
 Six days of a small fleet (`fleet.toml`), chosen so that a long outage crosses the edge of two days,
 of two months and of two blocks, and an equalising charge crosses another; a failure of the cooling
-and a capacity test, which are injected, cross a third. `test_plan.py` says so.
+and a capacity test, which are injected, cross a third. The work of a replacement begins at an edge,
+and its unit is in service an hour later. `test_plan.py` says so.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ CAPACITY_TEST = {
     "at": "2024-02-28T22:00:00",
     "duration_minutes": 360.0,
 }
+REPLACEMENT = {
+    "kind": "replacement",
+    "target": "NORTH-UPS-01-S1-J03",
+    "at": "2024-02-28T01:00:00",
+}
 
 PLAN: Changes = {
     "fleet.file": str(HERE / "fleet.toml"),
@@ -56,7 +62,7 @@ PLAN: Changes = {
     "run.sampling_seconds": 300,
     "execution.executor": "serial",
     "execution.block_days": 1,
-    "inject": (HVAC_FAILURE, CAPACITY_TEST),
+    "inject": (HVAC_FAILURE, CAPACITY_TEST, REPLACEMENT),
 }
 
 SAMPLED = (
@@ -79,7 +85,7 @@ def keys(directory: Path | str, changes: Changes | None = None) -> dict[str, obj
     if found["inject"] is PLAN["inject"]:
         start = datetime.fromisoformat(str(found["run.start_date"]))
         end = start + timedelta(days=float(str(found["run.duration_days"])))
-        planned = (HVAC_FAILURE, CAPACITY_TEST)
+        planned = (HVAC_FAILURE, CAPACITY_TEST, REPLACEMENT)
         found["inject"] = [
             e for e in planned if start <= datetime.fromisoformat(str(e["at"])) < end
         ]

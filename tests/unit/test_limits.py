@@ -26,7 +26,7 @@ def model() -> system.SystemModel:
 
 def with_unit(model: system.SystemModel, **changes: np.ndarray) -> system.SystemModel:
     (unit,) = model.populations
-    return replace(model, populations=(replace(unit, **changes),))
+    return replace(model, crews=(replace(model.crews[0], units=replace(unit, **changes)),))
 
 
 def stops(model: system.SystemModel, *parts: str) -> str:

@@ -486,7 +486,7 @@ def test_written_truth(written):
             soc = 100 * np.array(sampled(played, played.replay.jar_soc[j], grid))
             made = read(place, "telemetry_jar_calc", jar, "soc_pct")
             assert np.abs(made - soc).max() <= 0.005 + 1e-5
-            soh = 100 * np.interp(np.arange(1440) / 1440, [0, 1], played.soh[:, j])
+            soh = 100 * np.interp(np.arange(1440) / 1440, [0, 1], played.service.days.soh[:, j])
             made = read(place, "telemetry_jar_calc", jar, "soh_pct")
             assert np.abs(made - soh).max() <= 0.0005 + 1e-5
 
@@ -512,7 +512,7 @@ def test_written_strings(written):
         amps = sampled(played, played.replay.current_a, grid)
         ah = model.system.strings[0].model.rated_capacity_ah / 100
         ripple = ah * np.exp(0.15 * drawn("string.manufacture", name, 3))
-        ohms = (model.populations[0].new_mohm * played.growth).sum(axis=1) / 1000
+        ohms = (model.populations[0].new_mohm * played.service.days.growth).sum(axis=1) / 1000
         made = {
             column: read(place, table, name, column)
             for column in (

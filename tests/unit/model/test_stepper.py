@@ -320,6 +320,7 @@ def test_an_open_jar():
     assert doubled == pytest.approx(1, abs=0.1)  # the other carries it all
 
 
+@pytest.mark.usefixtures("unkept")
 def test_a_string_off_the_charger():
     """Idle from its trip to the visit, through an outage that the other carries alone."""
     model, around = system("UPS", 4, ("HX12-120", "HX12-120"), days=2, load=0.3)
@@ -443,7 +444,7 @@ def test_charge_is_conserved():
         last = rows[np.diff(rows, append=10**9) > 1][0]
         hours = path.dt_s[first:last] / 3600
         drawn = np.append(0, np.cumsum(-played.replay.current_a[first:last] * hours))
-        soh = played.soh
+        soh = played.service.days.soh
         for j in (0, 11, 23):
             day = (played.t_s[first : last + 1] - model.grid.start_s) / 86_400
             present = 120 * np.interp(day, np.arange(4), soh[:, j])
@@ -462,7 +463,7 @@ def test_charge_comes_back_at_97_percent():
         played = simulate.replay(model, path, s, around, Block(first, first + 3))
         day = (played.t_s - model.grid.start_s) / 86_400
         present = 120 * np.stack(
-            [np.interp(day, np.arange(4), played.soh[:, j]) for j in range(24)]
+            [np.interp(day, np.arange(4), played.service.days.soh[:, j]) for j in range(24)]
         )
         lacking = (1 - played.replay.jar_soc) * present
         amperes = played.replay.current_a
@@ -569,7 +570,10 @@ def test_readings_are_daily_and_wait_for_a_day_after_a_discharge():
             row = np.flatnonzero(played.t_s == instant)[-1]
             w = at / 86_400
             for j, jar in enumerate(jars):
-                growth = played.growth[day, j] * (1 - w) + played.growth[day + 1, j] * w
+                growth = (
+                    played.service.days.growth[day, j] * (1 - w)
+                    + played.service.days.growth[day + 1, j] * w
+                )
                 missing = 1 - played.replay.jar_soc[j, row]
                 true = unit.new_mohm[j] * growth * (1 + 0.3 * missing + 0.5 * missing**3)
                 true *= 1 - 0.006 * (played.replay.jar_c[j, row] - 25)
