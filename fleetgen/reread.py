@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fleetgen import digest
 from fleetgen.derive.features import WINDOW_HOURS
-from fleetgen.sample import BlockClock
-from fleetgen.schema import FEATURE_STORE, JAR_CALC, JAR_RAW, Table
+from fleetgen.sample import BlockClock, Tally
+from fleetgen.schema import FEATURE_STORE, JAR_CALC, JAR_RAW, SPANS, Table
 from fleetgen.spec import Chunk, Codes, Instants, PartJob, Plain, RowGroup, StringJob
 from fleetgen.units import SECONDS_PER_HOUR, day_date
 
@@ -27,6 +27,8 @@ def row_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[
     ValueError
         Some id does not have each instant of the block once, in order.
     """
+    if table in SPANS:
+        return _span_digests(job, table, groups)
     first_ms, step_ms, rows, bounds = _clock(job, table)
     prefix = _prefix(first_ms, step_ms, rows)
     done = dict.fromkeys(_ids(job, table), 0)
@@ -56,6 +58,25 @@ def row_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[
         for day, both in enumerate(sums)
         if both.any()
     }
+
+
+def _span_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[str, str]:
+    """`row_digests` of rows at no fixed instants."""
+    tally = Tally(job.block, job.run.grid.utc_offset_s)
+    own = (*job.jar_ids, job.string.string_id) if isinstance(job, StringJob) else (job.sensor_id,)
+    instant, entity = table.key[:2]
+    days = job.run.grid.midnight_s(job.block.first_day), job.run.grid.midnight_s(job.block.end_day)
+    for group in groups:
+        stamps, codes = _instants(group[instant]), group[entity]
+        if not isinstance(codes, Codes):
+            raise ValueError(f"{table.name}.{entity}: no ids")
+        strange = {str(name) for name in codes.levels} - set(own)
+        if strange:
+            raise ValueError(f"{min(strange)!r:.80} is not of this part")
+        if (stamps < 1000 * days[0]).any() or (stamps >= 1000 * days[1]).any():
+            raise ValueError(f"{table.name}: a row is of another day")
+        tally.digest_rows(table, {**group, instant: Plain(stamps)})
+    return tally.day_digests(table) if table.name in tally.digests else {}
 
 
 def _clock(job: PartJob, table: Table) -> tuple[int, int, int, NDArray[np.int64]]:
