@@ -75,7 +75,10 @@ def _span_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dic
             raise ValueError(f"{min(strange)!r:.80} is not of this part")
         if (stamps < 1000 * days[0]).any() or (stamps >= 1000 * days[1]).any():
             raise ValueError(f"{table.name}: a row is of another day")
-        tally.digest_rows(table, {**group, instant: Plain(stamps)})
+        plain = {c.name: group[c.name] for c in table.columns}
+        for column in (c for c in table.columns if c.kind == "instant"):
+            plain[column.name] = Plain(_instants(group[column.name]))
+        tally.digest_rows(table, plain)
     return tally.day_digests(table) if table.name in tally.digests else {}
 
 

@@ -33,6 +33,9 @@ class File:
         return self.path
 
 
+_MAY_BE_EMPTY = {table.name for table in SPANS}
+
+
 def control_files(place: Place, found: Findings) -> manifest.Manifest | None:
     """Read the manifest and the marker; run.json has been read."""
     found.checked["control files"] = 3
@@ -82,6 +85,8 @@ def listed_files(
             path = part_path(job, table)
             said = {"receipt": mine.get(path), "manifest": listed.pop(path, None)}
             known = {who: entry for who, entry in said.items() if entry is not None}
+            if not known and table in _MAY_BE_EMPTY:
+                continue
             if there is not None and "manifest" not in known:
                 found.add("control files", manifest.MANIFEST, f"does not name {path}")
             files.append(File(path, job, known))
@@ -139,8 +144,9 @@ def _receipt(place: Place, job: PartJob, found: Findings) -> Receipt | None:
         if expected.get(entry.path) != entry.table or entry.group != part_group(job):
             found.add("receipts", key, f"names {entry.path}, which is not of its part", job.key)
             return None
-    named = {entry.table for entry in receipt.files} | {table.name for table in SPANS}
-    if len(named) != len({*expected.values(), *(table.name for table in SPANS)}):
+    named = [entry.table for entry in receipt.files]
+    wanted = set(expected.values()) - _MAY_BE_EMPTY
+    if len(set(named)) != len(named) or not wanted <= set(named):
         found.add("receipts", key, f"names {len(receipt.files)} files of {len(expected)}", job.key)
         return None
     return receipt

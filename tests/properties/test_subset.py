@@ -26,7 +26,9 @@ def assert_part(part: DataSet, whole: DataSet, *, cut: frozenset[str] = frozense
     """Everything in `part` is as in `whole`; groups in `cut` hold some of their jars."""
     jars = batteries(part)
     uncut = {
-        k for k in part.digests if k[1] not in cut or not k[0].startswith(("telemetry_jar", "fe", "alert"))
+        k
+        for k in part.digests
+        if k[1] not in cut or not k[0].startswith(("telemetry_jar", "fe", "alert"))
     }
     assert uncut
     assert differing(part.digests, whole.digests, uncut) == []
