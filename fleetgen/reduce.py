@@ -167,8 +167,8 @@ def _units(group: RowGroup) -> Iterator[tuple[str, str, str]]:
         chunk = group[name]
         if isinstance(chunk, Codes):
             texts.append([str(chunk.levels[code]) for code in chunk.codes])
-    for battery, string, location in zip(*texts, strict=True):
-        yield battery, string, location
+    battery, string, location = texts
+    yield from zip(battery, string, location, strict=True)
 
 
 def _anomalies(plan: Plan, store: Store) -> FileEntry:

@@ -44,7 +44,7 @@ LOOK_BACK_DAYS = 2
 
 ROOM_HOURS = 6
 YOUNG_DAYS = DAYS_PER_YEAR
-EMPTY_V = 0.5
+EMPTY_V = 0.25
 
 _FLOAT, _DISCHARGE = MODES.index("float"), MODES.index("discharge")
 _NULL32 = np.iinfo(np.int32).min

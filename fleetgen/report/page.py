@@ -130,8 +130,8 @@ def _alerts(summary: Summary) -> list[str]:
     return [
         *lines,
         "",
-        "An alert is true if its asset is in trouble during its life or within 30 days of it; recall "
-        "is of the lives that ended in the run, by what ended them.",
+        "An alert is true if its asset is in trouble during its life or within 30 days of it; "
+        "recall is of the lives that ended in the run, by what ended them.",
         "",
     ]
 

@@ -154,13 +154,13 @@ class DataSet:
 
     def read(self, name: str, ids: Iterable[str] | None = None) -> pa.Table:
         """Rows of a telemetry table, of some ids or of all, sorted by id and instant."""
-        instant, entity = TABLES[name].key
+        instant, entity, *others = TABLES[name].key
         table = pa.concat_tables(
             pq.read_table(path, partitioning=None) for path in self.paths(name)
         )
         if ids is not None:
             table = table.filter(pc.is_in(table[entity], pa.array(sorted(ids))))
-        return table.sort_by([(entity, "ascending"), (instant, "ascending")])
+        return table.sort_by([(key, "ascending") for key in (entity, instant, *others)])
 
     def values(self, name: str, column: str, ids: Iterable[str] | None = None) -> np.ndarray:
         """One column as float64, (entity, instant)."""

@@ -9,6 +9,7 @@ from fleetgen.schema import TABLES
 from tests.conftest import Make
 from tests.properties.plan import PLAN, SAMPLED, Changes, DataSet, differing
 
+START_MS = 1_708_880_400_000  # 2024-02-26T00:00+07:00
 FIRST = date.fromisoformat(str(PLAN["run.start_date"]))
 
 
@@ -25,7 +26,8 @@ def test_days_of_a_short_run_are_those_of_the_long_run(
     """
     short = make({"run.duration_days": length})
     assert {day for _, _, day in short.digests} == days(length)
-    assert {table for table, _, _ in short.digests} == {*SAMPLED, "feature_store"}
+    tables = {*SAMPLED, "feature_store", "alert_condition"}
+    assert {table for table, _, _ in short.digests} == tables
     assert short.digests.keys() == {k for k in whole.digests if k[2] in days(length)}
     assert differing(short.digests, whole.digests, short.digests) == []
 
@@ -62,6 +64,14 @@ def test_rows_of_a_run_that_ends_within_a_day_are_those_of_the_long_run(
         else:
             kept = pc.less(since, -(-round(length * 86_400) // interval) * interval * 1000)
         assert short.read(name).equals(rows.filter(kept)), name
+    # What is alarming on the last day may go on beyond it.
+    whole_ms = int(length) * 86_400_000
+    both = []
+    for made in (short, long):
+        rows = made.read("alert_condition")
+        since = pc.subtract(pc.cast(rows["start_ts"], "int64"), START_MS)
+        both.append(rows.filter(pc.less(since, whole_ms)))
+    assert both[0].equals(both[1])
 
 
 def test_a_longer_run_rewrites_no_part(make: Make, whole: DataSet) -> None:

@@ -26,12 +26,19 @@ def assert_part(part: DataSet, whole: DataSet, *, cut: frozenset[str] = frozense
     """Everything in `part` is as in `whole`; groups in `cut` hold some of their jars."""
     jars = batteries(part)
     uncut = {
-        k for k in part.digests if k[1] not in cut or not k[0].startswith(("telemetry_jar", "fe"))
+        k
+        for k in part.digests
+        if k[1] not in cut or not k[0].startswith(("telemetry_jar", "fe", "alert"))
     }
     assert uncut
     assert differing(part.digests, whole.digests, uncut) == []
     for name in ("telemetry_jar_raw", "telemetry_jar_calc", "feature_store"):
         assert part.read(name).equals(whole.read(name, jars)), name
+    others = {k[1] for k in part.digests if k[0] != "telemetry_env"} | {
+        row["sensor_id"] for row in rows_of(part, "environmental_sensor.csv")
+    }
+    name = "alert_condition"
+    assert part.read(name).equals(whole.read(name, [*jars, *others])), name
     assert part.states == {jar: whole.states[jar] for jar in jars}
     for name in ("location", "battery_model", "battery_system", "string", "battery"):
         full = rows_of(whole, f"{name}.csv")
@@ -123,4 +130,5 @@ def test_only_what_is_selected_is_written(make: Make, changes: Changes) -> None:
     assert {Path(f["path"]).parts[0] for f in part.files if f["digests"]} == {
         *SAMPLED,
         "feature_store",
+        "alert_condition",
     }

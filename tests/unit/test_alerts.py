@@ -171,7 +171,7 @@ def readings_of_string(source, rules, string, frame, batteries, out, gate):  # n
             return settled(source, modes, rule.settled_s)
         if rule.gate == "known":
             return [m is not None for m in modes]
-        limit = number * (round(1000 * rule.warning) + 500)
+        limit = number * (round(1000 * rule.warning) + 250)
         return [
             m is not None and not (m == "discharge" and v is not None and 10 * v < limit)
             for m, v in zip(modes, string_cv, strict=True)
