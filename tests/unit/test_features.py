@@ -16,6 +16,7 @@ from fleetgen.pipeline import generate as run_it
 from fleetgen.plan import estimate, make_plan, rows_of
 from fleetgen.schema import FEATURE_STORE
 from fleetgen.spec import Injection, Scenario
+from fleetgen.verify import verify
 from tests import recompute, tiny
 from tests.recompute import HOUR_S, read
 
@@ -584,3 +585,17 @@ def test_months_of_any_cut_are_the_same(tmp_path):
             whole.battery_id.isin(found.battery_id) & (whole.feature_ts <= found.feature_ts.max())
         ]
         pd.testing.assert_frame_equal(found, kept.reset_index(drop=True))
+
+
+@pytest.mark.parametrize(("length", "form"), [(6, "parquet"), (24, "csv.gz")])
+def test_longer_windows_are_read_back_and_made_again(tmp_path, length, form):
+    """By `verify`, from the plan that the data set bears: the length is of it."""
+    place = tiny.generate(
+        tmp_path / "set",
+        run__duration_days=2.3,
+        features__window_hours=length,
+        output__format=form,
+        execution__block_days=1,
+    )
+    found = verify(str(place), values="all", rederive="all")
+    assert [f"{each.path}: {each.what}" for each in found.bad] == []
