@@ -12,4 +12,6 @@ def __getattr__(name: str) -> Any:
     """Import what is public when it is first asked for: `import fleetgen` alone stays light."""
     if name == "generate":
         return import_module("fleetgen.api").generate
+    if name == "open":
+        return import_module("fleetgen.loading").open
     raise AttributeError(f"module 'fleetgen' has no attribute {name!r}")

@@ -222,7 +222,7 @@ def make_plan(config: RunConfig, output_url: str, extents: tuple[int, ...] = ())
 def estimate(plan: Plan, workers: int) -> Estimate:
     """Rows and files exactly; bytes, memory and time from measured rates.
 
-    Left out are the few and small tables whose rows follow from what happens (`SCATTERED`).
+    Left out are the few and small tables whose rows follow from what happens (`schema.RECORDS`).
     """
     grid = plan.run.grid
     jars = sum(len(jar_ids) for jar_ids in plan.selected.values())

@@ -518,6 +518,7 @@ def string_account(
     """
     grid, block = clock.grid, clock.block
     account = features.Account()
+
     spans: list[Block] = []
     for day in path.discharge_days(s, grid.first_day, block.first_day):
         first = max(day - 1, grid.first_day)

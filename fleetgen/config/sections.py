@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from fleetgen import places, spec
 from fleetgen.schema import JAR_RAW, STRING_RAW
-from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_MINUTE
+from fleetgen.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_MINUTE
 
 JAR_LIMIT_V, STRING_LIMIT_V = (table.valid("voltage_v")[1] for table in (JAR_RAW, STRING_RAW))
 """Highest voltages [V] that the monitor reports."""
@@ -45,6 +45,12 @@ def _whole_seconds(days: float) -> float:
 def _whole_seconds_of_minutes(minutes: float) -> float:
     _whole_seconds(minutes * SECONDS_PER_MINUTE / SECONDS_PER_DAY)
     return minutes
+
+
+def _divides_a_day(hours: int) -> int:
+    if hours < 1 or HOURS_PER_DAY % hours:
+        raise ValueError
+    return hours
 
 
 def _iso_date(value: object) -> object:
@@ -187,8 +193,8 @@ class ExecutionSection(Table):
 class FeaturesSection(Table):
     """What the feature store is like."""
 
-    window_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = _key(
-        1, "1, 2, 3, 4, 6, 8, 12 or 24, the hours that divide a day"
+    window_hours: Annotated[int, AfterValidator(_divides_a_day)] = _key(
+        1, "a whole number of hours that divides a day: 1, 2, 3, 4, 6, 8, 12 or 24", ge=1, le=24
     )
 
 

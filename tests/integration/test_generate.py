@@ -46,28 +46,10 @@ python generate_battery_data.py \\
     --sampling-seconds 60 \\
     --output-dir ./output/dev_7days
 """
-LOADING = """\
-import pandas as pd
-import json
-
-# Load features
-features = pd.read_csv('output/feature_store.csv.gz')
-
-# Load battery states (ground truth)
-with open('output/battery_states.json') as f:
-    states = json.load(f)
-
-# Join for training data
-train_data = features.merge(
-    pd.DataFrame(states).T,
-    left_on='battery_id',
-    right_index=True
+GUIDE = (ROOT / "tests" / "data" / "usage_guide.md").read_text(encoding="utf-8")
+LOADING = (
+    GUIDE.partition("## Loading Data for ML Training")[2].split("```python\n")[1].split("```")[0]
 )
-
-# Target variable
-y = train_data['soh_pct']
-X = train_data[['v_mean', 'v_std', 't_mean', 'r_internal_latest']]
-"""
 """The usage guide's words."""
 
 
@@ -106,6 +88,8 @@ def test_the_guides_commands_run_as_printed(
 
 
 def test_the_guides_loading_example_runs_unchanged(tmp_path: Path, make: Make) -> None:
+    """Where its relative paths hold."""
+    assert "pd.read_csv('output/feature_store.csv.gz')" in LOADING
     made = make({"run.duration_days": 2})
     (tmp_path / "output").symlink_to(made.path)
     checks = (

@@ -441,6 +441,21 @@ def test_each_bad_value_is_told_with_its_flag_the_limit_and_the_way_out(flag, va
         assert any(choice in lines[0] for choice in part.split("|"))
 
 
+@pytest.mark.parametrize("hours", [1, 2, 3, 4, 6, 8, 12, 24])
+def test_feature_windows_divide_the_day(hours):
+    run = config.load(overrides={"features.window_hours": hours})
+    assert run.features.window_hours == hours
+    same = run.digest() == config.load().digest()
+    assert same == (hours == 1)  # it is of the plan
+
+
+@pytest.mark.parametrize("hours", [0, -1, 5, 7, 16, 25, 48, 1.0, 1.5, True, "1", "hourly", [1]])
+def test_windows_that_do_not_are_told_in_one_line(hours):
+    lines = faults(overrides={"features.window_hours": hours})
+    only(lines, "--set features.window_hours = ")
+    assert "1, 2, 3, 4, 6, 8, 12 or 24" in lines[0]
+
+
 def test_a_writer_of_parquet_is_told_when_the_format_is_another():
     lines = faults(flags={"--format": "csv.gz"}, overrides={"output.writer": "pyarrow"})
     only(lines, "--set output.writer = 'pyarrow': is a writer of Parquet")
@@ -1463,6 +1478,7 @@ def whole():
             "scheduler_file": None,
             "block_days": 2,
         },
+        "features": {"window_hours": 6},
         "scenario": {
             "hazard_scale": 2.0,
             "sensor_errors": False,

@@ -3,6 +3,8 @@
 The recomputation (`tests/recompute.py`) knows the files and the data dictionary, nothing else.
 """
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,11 @@ import pytest
 from fleetgen.config import RunConfig
 from fleetgen.derive import features
 from fleetgen.model import events
+from fleetgen.pipeline import generate as run_it
+from fleetgen.plan import estimate, make_plan, rows_of
 from fleetgen.schema import FEATURE_STORE
 from fleetgen.spec import Injection, Scenario
+from fleetgen.verify import verify
 from tests import recompute, tiny
 from tests.recompute import HOUR_S, read
 
@@ -418,3 +423,179 @@ def test_a_recharge_over_midnight(tmp_path, monkeypatch):
     last = found[0].groupby("battery_id").last()
     assert last.last_discharge_depth_pct.between(1000, 8000).all()
     assert last.recharge_acceptance_pct.between(50, 1500).all()
+
+
+ALONE = {"REC-01": {"kind": "REC", "jars_per_string": 1, "strings": {"S1": "HX12-120"}}}
+
+
+class TestOddRuns:
+    """Where there is nothing to tell, nothing is told; what is counted then is 0."""
+
+    def test_shorter_than_a_window(self, tmp_path):
+        for n, (days, window) in enumerate([(0.03, 1), (0.9, 24)]):
+            place = tiny.generate(
+                tmp_path / str(n), run__duration_days=days, features__window_hours=window
+            )
+            assert not (place / "feature_store").exists()
+            frame = pd.read_csv(place / "feature_store.csv.gz")
+            assert frame.columns.tolist() == list(FEATURE_STORE.names)
+            assert len(frame) == 0
+            report = (place / "DATA_GENERATION_REPORT.md").read_text()
+            assert "Nothing to compare: the run does not end with a feature window." in report
+            assert "| feature_store | 0 | 0 | yes |" in report
+
+    def test_a_single_battery(self, tmp_path):
+        place = tiny.generate(
+            tmp_path / "set",
+            ALONE,
+            run__start_date="2025-01-29",
+            run__seed=345,
+            run__duration_days=5,
+        )
+        assert differences(place, 300, 120) == []
+        frame = stored(place)
+        assert frame.battery_id.nunique() == 1
+        same = frame.v_mean.notna()
+        assert (frame.v_deviation_median[same] == 0).all()
+        assert (frame.v_balance_mean[same] == 0).all()
+
+    def test_no_event_at_all(self, tmp_path, monkeypatch):
+        none = np.zeros(0, np.int64)
+        empty = events.Timeline(
+            none, none, none.astype(bool), none, none, none, none, none / 1.0, none, none, none
+        )
+        monkeypatch.setattr("fleetgen.system.events.timeline", lambda *_: empty)
+        monkeypatch.setattr(RunConfig, "to_scenario", lambda _: Scenario(sensor_faults=False))
+        place = tiny.generate(tmp_path / "set", SYSTEM, run__start_date="2025-01-29")
+        assert differences(place, 300, 48) == []
+        frame = stored(place)
+        for name in ("last_discharge_depth_pct", "recharge_acceptance_pct"):
+            assert frame[name].isna().all()
+        for name in ("discharge_cycles_count", "ah_throughput", "surge_events_count"):
+            assert (frame[name] == 0).all()
+        report = (place / "DATA_GENERATION_REPORT.md").read_text()
+        assert "| 6 | 0.000 Ah | +0.000 Ah |  | +0.000 Ah | +0.000 Ah |" in report
+
+    def test_all_batteries_failing(self, tmp_path):
+        place = tiny.generate(
+            tmp_path / "set",
+            SYSTEM,
+            run__start_date="2025-01-29",
+            run__duration_days=5,
+            run__seed=7,
+            scenario__hazard_scale=100.0,
+            scenario__profiles={
+                "worn": {"share": 1.0, "soh_per_year": 0.6, "resistance_per_year": 2.0}
+            },
+        )
+        assert differences(place, 300, 120) == []
+        assert stored(place).r_internal_baseline_pct.mean() > 11_500
+
+    def test_silence_from_beginning_to_end(self, tmp_path, monkeypatch):
+        """A string that never reports has its rows, and no values."""
+        silent = Scenario(
+            injections=(
+                Injection(
+                    "sensor_fault",
+                    "DC-T-01-REC-01-S1",
+                    START_S,
+                    30 * DAY_S,
+                    "communication_loss",
+                    "",
+                ),
+            )
+        )
+        monkeypatch.setattr(RunConfig, "to_scenario", lambda _: silent)
+        place = tiny.generate(
+            tmp_path / "set",
+            run__start_date="2025-01-29",
+            run__duration_days=29.5,
+            run__sampling_seconds=HOUR_S,
+        )
+        assert differences(place, HOUR_S, 708) == []
+        frame = stored(place)
+        nullable = [c.name for c in FEATURE_STORE.columns if c.nullable]
+        assert frame[nullable].isna().all(axis=None)
+        assert (frame.discharge_cycles_count == 0).all()
+
+
+@pytest.mark.usefixtures("planned")
+def test_the_report_says_what_ah_throughput_is_off_by(tmp_path):
+    """Taken from the report, and from the files that it is of."""
+    place = generate(tmp_path, run__sampling_seconds=60, run__duration_days=5)
+    states = json.loads((place / "battery_states.json").read_text())
+    last = stored(place).sort_values("feature_ts").groupby("battery_id").ah_throughput.last()
+    true = pd.Series({jar: round(1000 * state["ah_throughput"]) for jar, state in states.items()})
+    error = (last.astype(int) - true) / 1000
+    report = (place / "DATA_GENERATION_REPORT.md").read_text()
+    line = report.partition("## Discharged charge, measured and true")[2].splitlines()[4]
+    cells = [cell.strip().removesuffix(" Ah") for cell in line.strip("|").split("|")]
+    assert int(cells[0]) == len(states) == 6
+    assert float(cells[1]) == pytest.approx(true.mean() / 1000, abs=0.001)
+    assert float(cells[2]) == pytest.approx(error.mean(), abs=0.001)
+    assert float(cells[3].removesuffix("%")) == pytest.approx(
+        100_000 * error.mean() / true.mean(), abs=0.01
+    )
+    assert [float(cell) for cell in cells[4:]] == pytest.approx([error.min(), error.max()])
+    assert error.abs().max() > 0  # a sensor and samples, not the truth
+    assert error.abs().max() < 0.05 * true.mean() / 1000
+
+
+def test_rows_and_files_are_as_estimated(tmp_path):
+    for n, (days, window, block_days) in enumerate(
+        [(2.0, 1, 1), (2.04, 1, 1), (1.7, 6, 1), (1.2, 24, 1), (1.2, 12, 31)]
+    ):
+        run = tiny.config(
+            tiny.TWO_SYSTEMS,
+            run__duration_days=days,
+            run__sampling_seconds=600,
+            features__window_hours=window,
+            execution__block_days=block_days,
+            output__directory=str(tmp_path / str(n)),
+        )
+        planned = make_plan(run, run.output.directory)
+        cost = estimate(planned, 1)
+        run_it(run)
+        entries = [e for r in tiny.receipts(tmp_path / str(n)) for e in r["files"]]
+        rows = sum(e["rows"] for e in entries if e["table"] == "feature_store")
+        assert rows == cost.rows["feature_store"] == 8 * int(days * 24 / window + 1e-9)
+        assert len(entries) == cost.files
+        assert sum(e["rows"] for e in entries) == sum(map(rows_of, planned.parts))
+
+
+@pytest.mark.usefixtures("planned")
+def test_months_of_any_cut_are_the_same(tmp_path):
+    """Blocks, a shorter run and a part of the fleet, once the baseline is the jar's own."""
+    keys = {"run__start_date": "2025-01-29", "run__sampling_seconds": 1800}
+    order = ["battery_id", "feature_ts"]
+
+    def made(name, **changes):
+        place = tiny.generate(tmp_path / name, SYSTEM, **{**keys, **changes})
+        return stored(place).sort_values(order).reset_index(drop=True)
+
+    whole = made("whole", run__duration_days=33)
+    assert whole.recharge_acceptance_pct.notna().any()
+    for name, changes in {
+        "blocks": {"run__duration_days": 33, "execution__block_days": 3},
+        "short": {"run__duration_days": 30},
+        "one": {"run__duration_days": 33, "select__limit_batteries": 1},
+    }.items():
+        found = made(name, **changes)
+        kept = whole[
+            whole.battery_id.isin(found.battery_id) & (whole.feature_ts <= found.feature_ts.max())
+        ]
+        pd.testing.assert_frame_equal(found, kept.reset_index(drop=True))
+
+
+@pytest.mark.parametrize(("length", "form"), [(6, "parquet"), (24, "csv.gz")])
+def test_longer_windows_are_read_back_and_made_again(tmp_path, length, form):
+    """By `verify`, from the plan that the data set bears: the length is of it."""
+    place = tiny.generate(
+        tmp_path / "set",
+        run__duration_days=2.3,
+        features__window_hours=length,
+        output__format=form,
+        execution__block_days=1,
+    )
+    found = verify(str(place), values="all", rederive="all")
+    assert [f"{each.path}: {each.what}" for each in found.bad] == []

@@ -57,6 +57,7 @@ def configurations(draw: st.DrawFn) -> RunConfig:
         "output__format": draw(st.sampled_from(["parquet", "none"])),
         "output__writer": draw(st.sampled_from(["direct", "pyarrow"])),
         "execution__block_days": draw(st.none() | st.integers(1, 31)),
+        "features__window_hours": draw(st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24])),
         "scenario__hazard_scale": draw(st.floats(0, 100)),
         "scenario__sensor_errors": draw(st.booleans()),
         "scenario__sensor_faults": draw(st.booleans()),
