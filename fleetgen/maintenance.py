@@ -39,13 +39,19 @@ Played = Callable[[int, int, int], tuple[Ints, Replay, ServiceDays]]
 """Rows, physics and slow quantities of a string over local days [first, end) already walked."""
 
 
-class Finished(NamedTuple):
-    """A capacity test that is over; `aborted` has no result."""
+WHOLE, ABORTED, UNDER_WAY = range(3)
+"""How a capacity test stands."""
+
+
+class Test(NamedTuple):
+    """A capacity test that has begun; only a whole one has a result, and an end while under way is
+    the latest.
+    """  # noqa: D205
 
     string: int
     start_s: int
     end_s: int
-    aborted: bool
+    state: int
     capacity: measure.Capacity | None
 
 
@@ -145,7 +151,7 @@ class Upkeep:
         self._model = model
         strings, jars = len(model.populations), model.system.jars_per_string
         self.swaps: list[Swap] = []
-        self.tests: list[Finished] = []
+        self._tests: list[Test] = []
         self.rounds: list[tuple[int, int, Ints]] = []
         self._asked = list(_injected(model))
         self._pending: dict[tuple[int, int], Swap] = {}
@@ -179,6 +185,11 @@ class Upkeep:
     def planned(self) -> list[Swap]:
         """All swaps, of which those that are still to come may be put off or forward."""
         return [*self.swaps, *sorted((*self._asked, *self._pending.values()))]
+
+    def tests(self, until_s: int) -> list[Test]:
+        """Tests that began before an instant, the end of what was walked."""
+        open_ = [Test(*each, UNDER_WAY, None) for each in self._open_tests if each[1] < until_s]
+        return [*self._tests, *open_]
 
     def begin(self, day: int) -> list[Swap]:
         """Swaps of a local day, now for good."""
@@ -329,13 +340,13 @@ class Upkeep:
             self._open_tests.remove(test)
             if cut.size or mode == stepper.IDLE or end_s == start_s:
                 end_s = max(start_s, int(cut.min())) if cut.size else end_s
-                self.tests.append(Finished(s, start_s, end_s, True, None))
+                self._tests.append(Test(s, start_s, end_s, ABORTED, None))
                 continue
             days = local_day(self._model.grid, start_s), local_day(self._model.grid, end_s - 1) + 1
             rows, replay, _ = played(s, *days)
             log = measure.log_of_test(self._model, s, rows, replay, start_s, end_s)
             result = measure.capacity(self._model, s, log, end_s - start_s, end_s < latest_s)
-            self.tests.append(Finished(s, start_s, end_s, False, result))
+            self._tests.append(Test(s, start_s, end_s, WHOLE, result))
             for j in np.flatnonzero(result.result == measure.FAIL).tolist():
                 yield _Finding(s, j, crew.CAPACITY_TEST)
 
@@ -357,7 +368,7 @@ class Upkeep:
     # --- what follows
 
     def _plan(self, finding: _Finding, found_s: int) -> None:
-        """Plan the replacement that a finding asks for, unless one that is sooner is planned."""
+        """Plan the replacement that a finding asks for, unless one as urgent is planned."""
         s, j, cause = finding.string, finding.jar, finding.cause
         if any(w[:2] == (s, j) and w.at_s > found_s - SECONDS_PER_DAY for w in self.swaps):
             return  # what was found is gone
@@ -367,7 +378,11 @@ class Upkeep:
         low, high = _DELAYS_S[cause]
         earliest_s = found_s + low + int((high - low) * rng.uniform(k, 2 * found_s))
         planned = self._pending.get((s, j))
-        if planned is not None and (planned.off_s < found_s or planned.at_s <= earliest_s):
+        if planned is not None and (
+            planned.off_s < found_s
+            or planned.at_s <= earliest_s
+            or _DELAYS_S.get(planned.cause, _CORRECTIVE_S)[0] <= low
+        ):
             return
         urgent = cause == crew.INTERNAL_SHORT
         draw = rng.uniform(k, 2 * found_s + 1)

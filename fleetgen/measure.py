@@ -185,7 +185,7 @@ def impedance_round(
     out = np.empty((len(string.jar_ids), READINGS + 1), np.int64)
     for j, jar_id in enumerate(string.jar_ids):
         k = rng.key(seed, Stream.HAND_METER, jar_id)
-        at_s = jar_read_s(start_s, j)
+        at_s = jar_read_s(start_s, j, len(string.jar_ids))
         new_mohm = float(service.crew_at(at_s).units.new_mohm[j])
         for n in range(READINGS):
             t = at_s + n * int(params.METER_READING_TIME.value)
@@ -205,14 +205,19 @@ def impedance_round(
     return out
 
 
-def jar_read_s(start_s: int, j: int) -> int:
-    """Instant at which an impedance round comes to jar `j`."""
-    return start_s + j * int(params.METER_JAR_TIME.value)
+def jar_read_s(start_s: int, j: int, jars: int) -> int:
+    """Instant at which an impedance round of so many jars comes to jar `j`."""
+    return start_s + j * _jar_time_s(jars)
 
 
 def round_length_s(jars: int) -> int:
-    """Length of an impedance round."""
-    return jars * int(params.METER_JAR_TIME.value)
+    """Length of an impedance round, which ends on its day however long the string is."""
+    return jars * _jar_time_s(jars)
+
+
+def _jar_time_s(jars: int) -> int:
+    longest_s = int(params.ROUND_LONGEST.value * SECONDS_PER_HOUR)
+    return max(1, min(int(params.METER_JAR_TIME.value), longest_s // jars))
 
 
 class Impedance(NamedTuple):

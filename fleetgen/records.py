@@ -144,9 +144,7 @@ def _tests(
 ) -> Iterator[tuple[Table, Row]]:
     grid, block, string_id = clock.grid, clock.block, model.system.strings[s].string_id
     first_s, until_s = grid.midnight_s(block.first_day), _until_s(clock)
-    for (string, start, end, aborted), result in zip(
-        path.test.tolist(), path.test_jar, strict=True
-    ):
+    for (string, start, end, state), result in zip(path.test.tolist(), path.test_jar, strict=True):
         if string != s or start >= until_s or end < first_s:
             continue
         name = event_id(model, string_id, _CAPACITY_TEST, start)
@@ -155,7 +153,7 @@ def _tests(
             unit = _unit_at(model, path, s, j, start)
             for row in _log_rows(log, j, unit, name, until_s):
                 yield CAPACITY_TEST_RAW, row
-            if not aborted and first_s <= end < until_s:
+            if state == maintenance.WHOLE and first_s <= end < until_s:
                 capacity = measure.Capacity(*result.T)
                 yield CAPACITY_TEST_CALC, _test_row(unit, name, start, end, capacity, j)
 
@@ -174,7 +172,7 @@ def _rounds(
             continue
         name = event_id(model, model.system.strings[s].string_id, _ROUND, start)
         for j in jars:
-            at_s = measure.jar_read_s(start, j)
+            at_s = measure.jar_read_s(start, j, len(readings))
             crew = played.service.crew_at(at_s)
             unit, baseline = crew.unit_ids[j], int(crew.units.acceptance_uohm[j])
             rows = _reading_rows(unit, name, at_s, readings[j], until_s)
@@ -384,9 +382,9 @@ def _equalized(path: SlowPath, s: int, start_s: int, end_s: int) -> str:
 def _tested(over: tuple[list[int], Ints] | None) -> tuple[int | None, str | None]:
     if over is None:
         return None, None
-    (_, _, end, aborted), jars = over
-    if aborted:
-        return end, "aborted"
+    (_, _, end, state), jars = over
+    if state != maintenance.WHOLE:
+        return (end, "aborted") if state == maintenance.ABORTED else (None, None)
     result = measure.Capacity(*jars.T)
     lowest = int(result.capacity.min()) / 100.0
     worst = int(result.result[result.censored == 0].min(initial=measure.PASS))

@@ -47,9 +47,9 @@ class SlowPath:
 
     `swap` (swap, 7) are the new units as `crew.Swap`. `end_days`, `by_mode`, `failure` and
     `onset_days` are the lives (see `life.Lives`) of all units: those of the start, string by
-    string, then those of the swaps. `test` (test, 4) has string, start, end [s] and whether it was
-    aborted, `test_jar` (test, jar, 5) what `measure.Capacity` has; `round` (round, 2) string and
-    start, `round_jar` (round, jar, 4) the readings of impedance rounds.
+    string, then those of the swaps. `test` (test, 4) has string, start, end [s] and how it stands
+    (`maintenance.Test`), `test_jar` (test, jar, 5) what `measure.Capacity` has; `round`
+    (round, 2) string and start, `round_jar` (round, jar, 4) the readings of impedance rounds.
     """
 
     first_day: Ints
@@ -359,6 +359,7 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:  # no
             played,
             modes,
         )
+    tests = upkeep.tests(grid.midnight_s(end))
     of_units = [(each, j) for each in lives for j in range(jars)] + later
     none = np.zeros((jars, len(Capacity._fields)), np.int64)
     return walk.path(
@@ -369,9 +370,9 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:  # no
         by_mode=np.array([each.by_mode[j] for each, j in of_units], np.uint8),
         failure=np.array([each.mode[j] for each, j in of_units], np.int64),
         onset_days=np.array([each.onset_days[j] for each, j in of_units]),
-        test=_table([(t.string, t.start_s, t.end_s, int(t.aborted)) for t in upkeep.tests], 4),
+        test=_table([t[:4] for t in tests], 4),
         test_jar=np.array(
-            [none if t.capacity is None else np.stack(t.capacity, axis=1) for t in upkeep.tests],
+            [none if t.capacity is None else np.stack(t.capacity, axis=1) for t in tests],
             np.int64,
         ).reshape(-1, *none.shape),
         round=_table([each[:2] for each in upkeep.rounds], 2),

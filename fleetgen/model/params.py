@@ -868,6 +868,9 @@ METER_GAIN = Parameter(0.03, "1", (0.0, 0.1), ASSUMED, "hand-held meter, one for
 METER_NOISE = Parameter(0.015, "1", (0.0, 0.05), ASSUMED, "hand-held meter, reading to reading")
 METER_TEMPERATURE_NOISE = Parameter(0.5, "K", (0.0, 2.0), ASSUMED, "infrared spot thermometer")
 METER_JAR_TIME = Parameter(120, "s", (30, 600), ASSUMED, "from jar to jar in an impedance round")
+ROUND_LONGEST = Parameter(
+    8.0, "h", (1.0, 8.0), ASSUMED, "of an impedance round; of a long string it goes faster"
+)
 METER_READING_TIME = Parameter(20, "s", (5, 60), ASSUMED, "from reading to reading of a jar")
 METER_REST = Parameter(
     48.0, "h", (24.0, 168.0), ASSUMED, "since the last discharge: as a monitor's"

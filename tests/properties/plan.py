@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -73,6 +74,18 @@ SAMPLED = (
     "telemetry_env",
 )
 """Tables with a row for each sample."""
+
+SERIES = (*SAMPLED, "feature_store", "rul_truth")
+"""Tables of which each part has a file."""
+
+UNIT = "-R[0-9]+$"
+"""What the id of a unit that came in the run has after that of its position."""
+
+
+def position(unit: str) -> str:
+    """Position of a unit; any other id as it is."""
+    return re.sub(UNIT, "", unit)
+
 
 Key = tuple[str, str, str]
 Digests = dict[Key, str]
@@ -153,19 +166,24 @@ class DataSet:
         return [self.path / f["path"] for f in self.files if f["table"] == name and f["digests"]]
 
     def read(self, name: str, ids: Iterable[str] | None = None) -> pa.Table:
-        """Rows of a telemetry table, of some ids or of all, sorted by id and instant."""
+        """Rows of a table in parts, of some positions or of all, sorted by these and instant."""
         instant, entity, *others = TABLES[name].key
         table = pa.concat_tables(
             pq.read_table(path, partitioning=None) for path in self.paths(name)
         )
+        positions = pc.replace_substring_regex(table[entity], UNIT, "")
         if ids is not None:
-            table = table.filter(pc.is_in(table[entity], pa.array(sorted(ids))))
-        return table.sort_by([(key, "ascending") for key in (entity, instant, *others)])
+            wanted = pc.is_in(positions, pa.array(sorted({position(each) for each in ids})))
+            table, positions = table.filter(wanted), positions.filter(wanted)
+        columns = [positions, table[instant], *(table[key].cast(pa.string()) for key in others)]
+        names = ["position", instant, *others]
+        sorting = pa.table(columns, names)
+        return table.take(pc.sort_indices(sorting, [(key, "ascending") for key in names]))
 
     def values(self, name: str, column: str, ids: Iterable[str] | None = None) -> np.ndarray:
-        """One column as float64, (entity, instant)."""
+        """One column as float64, (position, instant)."""
         table = self.read(name, ids)
-        entities = len(table[TABLES[name].key[1]].unique())
+        entities = len({position(each) for each in table[TABLES[name].key[1]].unique().to_pylist()})
         values: np.ndarray = table[column].to_numpy().astype(np.float64).reshape(entities, -1)
         return values
 

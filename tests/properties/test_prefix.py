@@ -7,7 +7,7 @@ import pytest
 
 from fleetgen.schema import TABLES
 from tests.conftest import Make
-from tests.properties.plan import PLAN, SAMPLED, Changes, DataSet, differing
+from tests.properties.plan import PLAN, SAMPLED, SERIES, Changes, DataSet, differing
 
 START_MS = 1_708_880_400_000  # 2024-02-26T00:00+07:00
 FIRST = date.fromisoformat(str(PLAN["run.start_date"]))
@@ -26,10 +26,12 @@ def test_days_of_a_short_run_are_those_of_the_long_run(
     """
     short = make({"run.duration_days": length})
     assert {day for _, _, day in short.digests} == days(length)
-    tables = {*SAMPLED, "feature_store", "alert_condition"}
-    assert {table for table, _, _ in short.digests} == tables
+    assert {table for table, _, _ in short.digests} >= {*SERIES}
     assert short.digests.keys() == {k for k in whole.digests if k[2] in days(length)}
-    assert differing(short.digests, whole.digests, short.digests) == []
+    # Without the injections of its third day, the future of a location is another.
+    other = {k for k in short.digests if k[0] == "rul_truth" and k[1] < "SOUTH" and length < 3}
+    same = short.digests.keys() - other
+    assert differing(short.digests, whole.digests, same) == []
 
 
 @pytest.mark.slow
