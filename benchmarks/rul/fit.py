@@ -40,20 +40,20 @@ UTC_OFFSET_S = 7 * 3600
 CONSTANTS = Path(rul.__file__).with_name("rul_constants.toml")
 
 FIRST_GUESS = rul.Constants(
-    pace=(0.05, 0.15, 0.35),
-    odds=(1.0, 1.0, 1.0),
-    growth_per_loss=(2.5, 1.9, 1.5),
-    pace_spread=0.18,
+    pace=(0.055, 0.17, 0.45),
+    odds=(1.0, 1.4, 2.5),
+    growth_per_loss=(2.5, 1.9, 1.6),
+    pace_spread=0.2,
     level_error=0.03,
     test_error=0.03,
     capacity_weight=0.8,
-    life_error=20.0,
-    hazard=0.03,
-    failing=-6.0,
-    failing_trend=1.0,
+    life_error=25.0,
+    hazard=0.02,
+    failing=-5.3,
+    failing_trend=1.4,
     failing_deviation=5.0,
     failing_drift=0.5,
-    failing_days=170.0,
+    failing_days=550.0,
 )
 SIGNED = {"failing"}
 ASSUMED = {"test_error"}
@@ -233,7 +233,7 @@ def fit(directory: Path, seeds: list[int]) -> None:
         start,
         method="L-BFGS-B",
         bounds=[(value - 4.0, value + 4.0) for value in start.tolist()],
-        options={"maxiter": 200, "maxfun": 20_000},
+        options={"maxiter": 1000, "maxfun": 50_000},
     )
     print(found.message, found.nit, found.fun)
     c = decode(found.x)

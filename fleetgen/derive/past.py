@@ -260,7 +260,7 @@ class StringPast:
         first = int(day_of[0])
         bounds = np.searchsorted(day_of[:whole], np.arange(first, int(day_of[whole - 1]) + 2))
         parts = [
-            self._day({n: a[:, i:j] for n, a in counts.items()})
+            self._day({n: a[:, i:j] for n, a in counts.items()}) if i < j else self._silent_day()
             for i, j in pairwise(bounds.tolist())
         ]
         return first, Days._make(np.stack(each, axis=1) for each in zip(*parts, strict=True))
@@ -279,22 +279,29 @@ class StringPast:
             at_25 / self._initial_mohm[:, 0] - 1.0,
             exponentials(_LN2 * np.minimum(np.maximum(power, -_MOST), _MOST)),
             _middle(hours["v_balance_mean"]) / _unit("v_balance_mean"),
-            there[:, -1].astype(np.float64) if there.shape[1] else np.zeros(len(self.units)),
+            there[:, -1].astype(np.float64),
         )
+
+    def _silent_day(self) -> Days:
+        nothing = np.full(len(self.units), np.nan)
+        return Days(nothing, nothing, nothing, np.zeros(len(self.units)))
 
     def _new_reading(self, readings: Ints, degrees: Ints) -> tuple[Floats, Floats]:
         """The day's new reading [mOhm] and the jar's temperature then, (unit,); NaN without one.
 
         A reading is held until the next: it is new when the count changes.
         """
-        mohm, celsius = np.full(len(self.units), np.nan), np.full(len(self.units), np.nan)
-        for count, degree in zip(readings.T, degrees.T, strict=True):
-            seen = count != NULL
-            new = seen & (count != self._reading) & (self._reading != NULL) & (degree != NULL)
-            mohm = np.where(new, count / _unit("r_internal_latest"), mohm)
-            celsius = np.where(new, degree / _unit("t_mean"), celsius)
-            self._reading = np.where(seen, count, self._reading)
-        return mohm, celsius
+        held = np.concatenate([self._reading[:, np.newaxis], readings], axis=1)
+        at = np.where(held == NULL, 0, np.arange(held.shape[1]))
+        held = np.take_along_axis(held, np.maximum.accumulate(at, axis=1), axis=1)
+        before, self._reading = held[:, :-1], held[:, -1]
+        new = (readings != NULL) & (readings != before) & (before != NULL) & (degrees != NULL)
+        any_new = new.any(axis=1)
+        last = np.where(any_new, new.shape[1] - 1 - np.argmax(new[:, ::-1], axis=1), 0)
+        row = np.arange(len(self.units))
+        mohm = readings[row, last] / _unit("r_internal_latest")
+        celsius = degrees[row, last] / _unit("t_mean")
+        return np.where(any_new, mohm, np.nan), np.where(any_new, celsius, np.nan)
 
     def mondays(self, first_day: int, days: Days) -> list[tuple[int, Served, Evidence]]:
         """Close the weeks that end within `days`, the first of which is local day `first_day`."""

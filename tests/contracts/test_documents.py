@@ -18,7 +18,7 @@ from fleetgen.spec import FailureMode, InjectionKind
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "fleetgen"
-TOP = ("benchmarks", "cluster", "configs", "docs", "fleetgen", "tests")
+TOP = ("benchmarks", "cluster", "configs", "docs", "examples", "fleetgen", "tests")
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *(page for place in TOP for page in (ROOT / place).rglob("*.md"))]
 )

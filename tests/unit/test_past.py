@@ -342,3 +342,13 @@ def test_predictions_are_declared_as_they_are():
             (group[name].counts >= low * per_unit) & (group[name].counts <= high * per_unit)
         ).all()
     assert all(name in FEATURE_STORE.names for name in past.COLUMNS)
+
+
+def test_a_day_without_rows_is_a_gap():
+    """As any that is silent: nothing is known of it, and the week goes on without."""
+    counts = features(12 * 24)
+    kept = np.r_[0 : 7 * 24, 8 * 24 : 12 * 24]
+    found = rows(history().take(stamps(12 * 24)[kept], {n: c[:, kept] for n, c in counts.items()}))
+    for name in past.COLUMNS[1:]:
+        counts[name][:, 7 * 24 : 8 * 24] = NULL
+    pd.testing.assert_frame_equal(found, rows(history().take(stamps(12 * 24), counts)))
