@@ -30,7 +30,7 @@ _PARTS = re.compile(
 )
 _RECEIPTS = re.compile(rf"{manifest.RECEIPTS}/{_ID}-{_SPAN}\.json", re.ASCII)
 _SCRATCH = re.compile(
-    rf"({MEMBERS}/\w+/{_ID}-{_SPAN}\.csv\.gz|{CHECKPOINTS}/{_ID}\.arrow|_probe-[0-9a-f]{{16}})",
+    rf"({MEMBERS}/\w+/{_ID}-{_SPAN}\.csv\.gz|{CHECKPOINTS}/{_ID}\.arrow|_probe-[0-9a-f]{{16}}(/probe)?)",
     re.ASCII,
 )
 _EXPORTS = re.compile(rf"({'|'.join(table.name for table in TELEMETRY)})\.csv(\.gz)?", re.ASCII)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from fleetgen.config import output_at
 from fleetgen.errors import ConfigError, StorageError
@@ -28,8 +29,10 @@ from fleetgen.units import SECONDS_PER_HOUR
 COMPARED_BYTES = 4096
 """Text at the beginning of a file by which it is known as an earlier export."""
 
-
 _LOOK_S = 8.0
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ def rows(
             return csv.csv_gz_member(table, [group], utc_offset_s)
         return csv.csv_bytes(table, [group], utc_offset_s, header=False)
 
-    with ThreadPoolExecutor(available_cores()) as pool:
+    cores = available_cores()
+    with ThreadPoolExecutor(cores) as pool:
         for part in parts:
             try:
                 if part.path.endswith(".csv.gz"):
@@ -136,19 +140,19 @@ def rows(
                     yield from body if packed else csv.unpacked(body)
                 else:
                     data = io.BytesIO(b"".join(_checked(store, part)))
-                    yield from _in_order(pool, encoded, iter_groups(table, data))
+                    yield from in_order(pool, encoded, iter_groups(table, data), cores)
             except ValueError as error:
                 raise _damaged(store, part, str(error)) from error
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, encoded: Callable[[RowGroup], bytes], groups: Iterable[RowGroup]
-) -> Iterator[bytes]:
-    """Encode row groups on threads, a few of them ahead."""
-    waiting: deque[Future[bytes]] = deque()
-    for group in groups:
-        waiting.append(pool.submit(encoded, group))
-        if len(waiting) > available_cores():
+def in_order(
+    pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], ahead: int
+) -> Iterator[_R]:
+    """Map on threads, at most `ahead` results before they are taken."""
+    waiting: deque[Future[_R]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

@@ -1,23 +1,27 @@
 """The last step: what closes a data set once every part has its receipt.
 
-Receipts are read one at a time in the order of the plan, so that neither memory nor the result
-depends on how the parts came about. All of it can be made again: the manifest comes last.
+Receipts are read once, a few at a time, and taken in the order of the plan, so that neither memory
+nor the result depends on how the parts came about. All of it can be made again: the manifest comes
+last.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import platform
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from fleetgen import __version__, export, fleet
 from fleetgen.config import RunConfig
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest
-from fleetgen.io.store import Store
+from fleetgen.io.store import Store, told
 from fleetgen.plan import Estimate, Plan, single_files
 from fleetgen.report import page
 from fleetgen.report.summary import Summary
@@ -35,20 +39,30 @@ from fleetgen.schema import (
 from fleetgen.spec import FileEntry, PartJob, Receipt, StringJob
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key, part_path, part_tables
 
+Receipts = Callable[[], Iterator[Receipt]]
+"""Gives all receipts of a plan in its order, each time it is called."""
+
+_READERS = 8
+
 
 def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
     """Write dimension tables, anomalies, single files, states and report, then the manifest."""
+    with _gathered(plan, store) as receipts:
+        _close(config, plan, cost, store, receipts)
+
+
+def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts: Receipts) -> None:
     summary = Summary()
-    for receipt in _receipts(plan, store):
+    for receipt in receipts():
         summary.take(receipt)
     closing: list[FileEntry] = []
     if plan.run.format != "none":
         closing = [
             *_dimensions(config, plan, store),
             _anomalies(plan, store),
-            _feature_file(plan, store, summary.rows[FEATURE_STORE.name]),
-            *_single_files(plan, store, summary.rows),
-            _states(plan, store, summary.batteries),
+            _feature_file(plan, store, receipts, summary.rows[FEATURE_STORE.name]),
+            *_single_files(plan, store, receipts, summary.rows),
+            _states(store, receipts, summary.batteries),
             _report(plan, cost, store, summary),
         ]
     header = {
@@ -64,7 +78,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         "injections": config.injections(),
         "rows": dict(sorted(summary.rows.items())),
     }
-    parts = (entry for receipt in _receipts(plan, store) for entry in receipt.files)
+    parts = (entry for receipt in receipts() for entry in receipt.files)
     manifest.write_manifest(store, header, _chain(parts, closing))
 
 
@@ -86,13 +100,37 @@ def clean(store: Store) -> None:
     store.delete([*store.keys(MEMBERS), *store.keys(CHECKPOINTS)])
 
 
+@contextmanager
+def _gathered(plan: Plan, store: Store) -> Iterator[Receipts]:
+    """Read all receipts into a temporary file here, from which they can be taken again."""
+    with tempfile.TemporaryFile(prefix="fleetgen-") as file:
+        with told("write", tempfile.gettempdir()):
+            for receipt in _receipts(plan, store):
+                pickle.dump(receipt, file)
+        end = file.tell()
+
+        def take() -> Iterator[Receipt]:
+            at = 0
+            while at < end:
+                file.seek(at)
+                receipt: Receipt = pickle.load(file)
+                at = file.tell()
+                yield receipt
+
+        yield take
+
+
 def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
     """Receipts in the order of the plan; states are those at its end, not at an earlier one."""
-    for job in plan.parts:
+
+    def read(job: PartJob) -> Receipt:
         receipt = manifest.read_receipt(store, job.key, plan.run.plan_digest)
         at_end = job.block.end_day == plan.run.grid.end_day
         _check(store, job, receipt, at_end)
-        yield receipt if at_end else replace(receipt, states={})
+        return receipt if at_end else replace(receipt, states={})
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        yield from export.in_order(pool, read, plan.parts, _READERS)
 
 
 def _check(store: Store, job: PartJob, receipt: Receipt, at_end: bool) -> None:
@@ -160,12 +198,12 @@ def _anomalies(plan: Plan, store: Store) -> FileEntry:
     return replace(entry, rows=rows)
 
 
-def _feature_file(plan: Plan, store: Store, rows: int) -> FileEntry:
+def _feature_file(plan: Plan, store: Store, receipts: Receipts, rows: int) -> FileEntry:
     """One CSV of all features: the parts' gzip members behind a member with the header."""
 
     def pieces() -> Iterator[bytes]:
         yield csv.header_member(FEATURE_STORE)
-        for receipt in _receipts(plan, store):
+        for receipt in receipts():
             for entry in receipt.files:
                 if entry.table == FEATURE_STORE.name:
                     yield _member(plan, store, receipt.job, entry)
@@ -184,7 +222,9 @@ def _member(plan: Plan, store: Store, job: str, entry: FileEntry) -> bytes:
     return b"".join(export.rows(FEATURE_STORE, store, [entry], offset_s, "csv.gz"))
 
 
-def _single_files(plan: Plan, store: Store, rows: Mapping[str, int]) -> Iterator[FileEntry]:
+def _single_files(
+    plan: Plan, store: Store, receipts: Receipts, rows: Mapping[str, int]
+) -> Iterator[FileEntry]:
     """Telemetry as single files as the usage guide has it, where the tables are small enough.
 
     Those of a shorter run, and what was exported from it, are removed.
@@ -197,15 +237,15 @@ def _single_files(plan: Plan, store: Store, rows: Mapping[str, int]) -> Iterator
         store.delete(sorted(exports - kept))
     for name, form in small.items():
         table = TABLES[name]
-        parts = (e for receipt in _receipts(plan, store) for e in receipt.files if e.table == name)
+        parts = (e for receipt in receipts() for e in receipt.files if e.table == name)
         pieces = export.single_file(table, store, parts, plan.run.grid.utc_offset_s, form)
         yield _put(store, name, f"{name}.{form}", rows[name], pieces)
 
 
-def _states(plan: Plan, store: Store, batteries: int) -> FileEntry:
+def _states(store: Store, receipts: Receipts, batteries: int) -> FileEntry:
     def pieces() -> Iterator[bytes]:
         before = "{\n"
-        for receipt in _receipts(plan, store):
+        for receipt in receipts():
             for jar_id, state in receipt.states.items():
                 yield f"{before}{json.dumps(jar_id)}: {json.dumps(state)}".encode()
                 before = ",\n"

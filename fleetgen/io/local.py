@@ -116,7 +116,7 @@ class LocalStore(Store):
             if os.path.lexists(path):
                 with told("delete", path), suppress(FileNotFoundError):
                     os.unlink(path)
-                _remove_empty(directory, self.url)
+            _remove_empty(directory, self.url)
 
     def _inside(self, path: str) -> bool:
         root = os.path.realpath(self.url)

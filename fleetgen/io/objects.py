@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,16 @@ from typing import Any
 import fsspec.core
 
 from fleetgen.errors import StorageError
-from fleetgen.io.store import CHUNK_BYTES, Data, Leftover, Store, check_size, checked, told
+from fleetgen.io.store import (
+    CHUNK_BYTES,
+    PROBE_S,
+    Data,
+    Leftover,
+    Store,
+    check_size,
+    checked,
+    told,
+)
 
 _SPOOL_BYTES = 16 << 20
 
@@ -84,6 +94,27 @@ class ObjectStore(Store):
         for path in [f"{root}/{checked(key)}" for key in keys]:
             with _told("delete", path), suppress(FileNotFoundError):
                 files.rm_file(path)
+
+    def preflight(self) -> None:
+        """Probe on a thread, for the libraries may wait for minutes."""
+        faults: list[StorageError] = []
+
+        def probe() -> None:
+            try:
+                super(ObjectStore, self).preflight()
+            except StorageError as error:
+                faults.append(error)
+
+        probing = threading.Thread(target=probe, daemon=True)
+        probing.start()
+        probing.join(PROBE_S)
+        if probing.is_alive():
+            raise StorageError(
+                f"--output-dir {self.url!r} cannot be used: no answer within {PROBE_S:g} s. Check "
+                "the network and the credentials"
+            )
+        for error in faults:
+            raise error
 
     def free_bytes(self) -> None:
         """No limit is known."""

@@ -75,6 +75,15 @@ def test_a_long_stream_that_breaks_publishes_nothing(
     assert earlier is None or direct.get("a/long") == earlier
 
 
+def test_a_read_is_of_one_object(direct: S3Store) -> None:
+    direct.put("a/long", b"1" * (9 << 20))
+    pieces = direct.get_stream("a/long")
+    assert next(pieces) == b"1" * (1 << 20)
+    direct.put("a/long", b"2" * (9 << 20))
+    with pytest.raises(StorageError, match="another one was put there meanwhile"):
+        list(pieces)
+
+
 KILLED = """
 import os, signal, sys
 from fleetgen.io.store import open_store
