@@ -63,7 +63,8 @@ class Cleaned:
                 yield from (f"{done} {key}" for key in keys)
         yield from (f"kept {ascii(name)[1:-1]}, which is not ours" for name in self.strangers)
         count = len(self.leftovers) + len(self.keys)
-        yield f"{done} {count:,} files" if count else "nothing to remove"
+        files = "file" if count == 1 else "files"
+        yield f"{done} {count:,} {files}" if count else "nothing to remove"
 
 
 def clean(

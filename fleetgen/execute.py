@@ -138,7 +138,7 @@ def open_engine(
     process is left.
     """
     workers = settings.workers or available_cores()
-    with _Signals() as signals, ExitStack() as stack:
+    with Signals() as signals, ExitStack() as stack:
         engine: Engine
         match settings.executor:
             case "serial":
@@ -163,7 +163,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-class _Signals:
+class Signals:
     """Raises `Interrupted` in the main thread at the first signal; further ones are ignored.
 
     A handler runs wherever the main thread is at that moment. What it raises in a finalizer or in a
@@ -178,7 +178,8 @@ class _Signals:
         self._before: dict[int, Any] = {}
         self._unraisable_before = sys.unraisablehook
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> Signals:
+        """Take the signals over, in the main thread."""
         if threading.current_thread() is threading.main_thread():
             for signum in (signal.SIGINT, signal.SIGTERM):
                 # Whoever ignores a signal (a shell's background job) goes on to ignore it.
@@ -198,6 +199,7 @@ class _Signals:
             raise Interrupted(self._caught)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Give the signals back, and raise the one that was held."""
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         if sys.unraisablehook == self._unraisable:
@@ -407,7 +409,7 @@ def _perform_in_turn(packed: bytes) -> Any:
 
 @contextmanager
 def _local_cluster(
-    settings: ExecutionSettings, workers: int, preload: Sequence[str], signals: _Signals
+    settings: ExecutionSettings, workers: int, preload: Sequence[str], signals: Signals
 ) -> Iterator[Any]:
     """Client of a scheduler in this process and of worker processes that are still starting."""
     import dask
@@ -447,7 +449,7 @@ def _local_cluster(
 
 
 @contextmanager
-def _given_scheduler(settings: ExecutionSettings, signals: _Signals) -> Iterator[Any]:
+def _given_scheduler(settings: ExecutionSettings, signals: Signals) -> Iterator[Any]:
     """Client of a scheduler that has workers, all of them with the versions of this process."""
     import asyncio
 

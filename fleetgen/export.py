@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -83,16 +83,33 @@ def export(
             "that began it"
         )
     utc_offset_s = _utc_offset_s(source)
-    files = manifest.read_manifest(source).files
+    rows = _rows_by_table(source)
     target = open_at(output_dir, storage_options) if output_dir else source
     made = []
     for name in dict.fromkeys(names or SINGLE_FILES):
-        parts = [entry for entry in files if entry.path.startswith(f"{name}/")]
-        pieces = partial(single_file, series[name], source, parts, utc_offset_s, form)
+        pieces = partial(_listed_file, series[name], source, utc_offset_s, form)
         _refuse_a_stranger(target, f"{name}.{form}", form, pieces)
-        made.append((f"{name}.{form}", sum(entry.rows for entry in parts), pieces))
-    for key, rows, pieces in made:
-        yield Exported(key, rows, target.put_stream(key, pieces()))
+        made.append((f"{name}.{form}", rows.get(name, 0), pieces))
+    for key, count, pieces in made:
+        yield Exported(key, count, target.put_stream(key, pieces()))
+
+
+def _rows_by_table(source: Store) -> dict[str, int]:
+    """Rows of the tables that lie in parts, by the manifest."""
+    rows: dict[str, int] = defaultdict(int)
+    for entry in manifest.read_files(source):
+        table, below, _ = entry.path.partition("/")
+        if below:
+            rows[table] += entry.rows
+    return rows
+
+
+def _listed_file(
+    table: Table, source: Store, utc_offset_s: int, form: SingleForm
+) -> Iterator[bytes]:
+    """`single_file` of the parts in the manifest, one entry of which is in memory."""
+    parts = (e for e in manifest.read_files(source) if e.path.startswith(f"{table.name}/"))
+    return single_file(table, source, parts, utc_offset_s, form)
 
 
 def open_at(url: str, storage_options: Sequence[str] = ()) -> Store:

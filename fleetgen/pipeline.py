@@ -95,12 +95,14 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
         _refuse_what_has_no_room(store.free_bytes(), round(share * cost.bytes), url)
     if settings.executor != "scheduler":
         _refuse_what_has_no_memory(cost)
-    manifest.claim(store, config.identity(), plan.run.plan_digest, plan.names)
+    claimed = manifest.claim(store, config.identity(), plan.run.plan_digest, plan.names)
     grown = manifest.extend(store, plan.extents)
-    if there.known:
+    if there.known or claimed == "joined":  # a run that began at the same moment was quicker
         stage: Stage = "extended" if grown and len(plan.extents) > 1 else "joined"
         notify(replace(now, stage=stage, jobs=len(plan.parts), jobs_done=len(there.done)))
-    if not whole:
+    if whole:
+        _refuse_missing_files(store)
+    else:
         manifest.reopen(store)
     if todo:
         now = _run_parts(plan, todo, settings, now, notify)
@@ -250,13 +252,13 @@ def _restored(
         raise ConfigError(f"{source}: {error}") from error
 
 
-def remake(config: RunConfig, plan: Plan, parts: set[str]) -> None:
+def remake(config: RunConfig, plan: Plan, parts: set[str], notify: Notify) -> None:
     """Make these parts of a plan and store them, be they there or not."""
     todo = [job for job in plan.parts if job.key in parts]
     settings = _settings_for(config, plan, todo)
     cost = estimate(plan, settings.workers or 1)
     now = Progress("planned", plan, cost, settings.workers or 1, settings.executor)
-    _run_parts(plan, todo, settings, now, lambda _: None)
+    _run_parts(plan, todo, settings, now, notify)
 
 
 def rederived(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> Iterator[Receipt]:
@@ -348,8 +350,22 @@ def _refuse_unknown_parts(plan: Plan, done: frozenset[str]) -> None:
     if unknown := sorted(done.difference(job.key for job in plan.parts)):
         raise StorageError(
             f"{plan.run.output_url!r} holds {len(unknown):,} receipts of parts that this plan does "
-            f"not have, the first of {unknown[0]!a}. Give the --duration-days that it had, or "
-            "choose another --output-dir."
+            f"not have, the first of {unknown[0]!a}. Give the --duration-days that it had, "
+            "remove them by `fleetgen clean` if the data set was complete, or choose another "
+            "--output-dir."
+        )
+
+
+def _refuse_missing_files(store: Store) -> None:
+    """Refuse to call a data set complete that has lost files; `verify` looks into them."""
+    from fleetgen.io import manifest
+
+    there = set(store.names())
+    missing = [e.path for e in manifest.read_files(store) if e.path not in there]
+    if missing:
+        raise StorageError(
+            f"{store.url!r} has lost {len(missing):,} of the files in its manifest, the first of "
+            f"them {missing[0]}. `fleetgen verify {store.url} --repair` makes them again"
         )
 
 

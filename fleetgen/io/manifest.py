@@ -153,6 +153,14 @@ def check_identity(store: Store, identity: Mapping[str, Any], digest: str) -> No
 
 def read_run(store: Store) -> RunRecord:
     """Identity of the data set."""
+    if not store.exists(RUN):
+        way = "Check where it lies."
+        if store.exists(MANIFEST):
+            way = (
+                f"Its plan is in the manifest, too: `fleetgen generate --from {store.url}/"
+                f"{MANIFEST} --output-dir ANOTHER` makes it again."
+            )
+        raise StorageError(f"{store.url!r} is no data set of fleetgen: it has no {RUN}. {way}")
     return _load(store, RUN, "run", RunRecord)
 
 
@@ -311,17 +319,31 @@ def read_manifest(store: Store) -> Manifest:
 
 def read_header(store: Store) -> dict[str, Any]:
     """Header of the manifest; its file entries are looked at, too, one in memory at a time."""
-    rest, inside = bytearray(), False
+    rest = bytearray()
+    for _ in _entries(store, rest):
+        pass
+    return _parse(store, MANIFEST, "manifest", Manifest, bytes(rest)).header
+
+
+def read_files(store: Store) -> Iterator[FileEntry]:
+    """File entries of the manifest, one in memory at a time; at the end, whether it is whole."""
+    rest = bytearray()
+    yield from _entries(store, rest)
+    _parse(store, MANIFEST, "manifest", Manifest, bytes(rest))
+
+
+def _entries(store: Store, rest: bytearray) -> Iterator[FileEntry]:
+    """Yield the manifest's file entries, and gather what is around them."""
+    inside = False
     for number, line in enumerate(_lines(store.get_stream(MANIFEST)), 1):
         inside = inside and not line.startswith(b"]")
         if inside:
             try:
-                _decode(FileEntry, json.loads(line.rstrip(b",\n")), f"line {number}")
+                yield _decode(FileEntry, json.loads(line.rstrip(b",\n")), f"line {number}")
             except (ValueError, RecursionError) as error:
                 _refuse(store, MANIFEST, f"line {number}: {error}", _REMEDY["manifest"])
         rest += b"\n" if inside else line
         inside = inside or line == b'{"files":[\n'
-    return _parse(store, MANIFEST, "manifest", Manifest, bytes(rest)).header
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

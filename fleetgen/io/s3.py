@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import s3fs
-from fsspec.asyn import sync
+from s3fs.core import sync
 
 from fleetgen.errors import StorageError
 from fleetgen.io.retry import Fault, Gate, persist

@@ -55,7 +55,7 @@ def test_old_temporary_files_are_removed_and_young_ones_stay(
     assert main(["clean", str(place), "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"would remove {TEMPORARY}, left 25.0 h ago",
-        "would remove 1 files",
+        "would remove 1 file",
     ]
     assert old.exists()
     assert main(["clean", str(place)]) == 0
