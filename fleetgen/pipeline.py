@@ -101,7 +101,7 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
         stage: Stage = "extended" if grown and len(plan.extents) > 1 else "joined"
         notify(replace(now, stage=stage, jobs=len(plan.parts), jobs_done=len(there.done)))
     if whole:
-        _refuse_missing_files(store)
+        _refuse_damage(store)
     else:
         manifest.reopen(store)
     if todo:
@@ -356,16 +356,17 @@ def _refuse_unknown_parts(plan: Plan, done: frozenset[str]) -> None:
         )
 
 
-def _refuse_missing_files(store: Store) -> None:
-    """Refuse to call a data set complete that has lost files; `verify` looks into them."""
+def _refuse_damage(store: Store) -> None:
+    """Refuse to call a data set complete that has lost files, or has them in other sizes."""
     from fleetgen.io import manifest
 
-    there = set(store.names())
-    missing = [e.path for e in manifest.read_files(store) if e.path not in there]
-    if missing:
+    sizes = store.sizes()
+    bad = [e.path for e in manifest.read_files(store) if sizes.get(e.path) != e.bytes]
+    if bad:
         raise StorageError(
-            f"{store.url!r} has lost {len(missing):,} of the files in its manifest, the first of "
-            f"them {missing[0]}. `fleetgen verify {store.url} --repair` makes them again"
+            f"{store.url!r} is not whole: {len(bad):,} of its files are missing or of another "
+            f"size, the first of them {bad[0]}. `fleetgen verify {store.url} --repair` makes them "
+            "again"
         )
 
 

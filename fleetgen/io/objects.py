@@ -83,10 +83,15 @@ class ObjectStore(Store):
 
     def names(self, prefix: str = "") -> list[str]:
         """Names of all objects below `prefix`."""
+        return sorted(self.sizes(prefix))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Size of each object by name."""
         files, root = self._open()
         top = f"{root}/{checked(prefix)}" if prefix else root
         with _told("list", top):
-            return sorted(path[len(root) + 1 :] for path in files.find(top))
+            found = files.find(top, detail=True)
+            return {path[len(root) + 1 :]: about["size"] for path, about in found.items()}
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects."""

@@ -130,11 +130,17 @@ class S3Store(Store):
 
     def names(self, prefix: str = "") -> list[str]:
         """Names of all objects below `prefix`."""
+        return sorted(self.sizes(prefix))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Size of each object by name."""
         top = f"{self._root}{checked(prefix)}/" if prefix else self._root
         pages = self._pages("list_objects_v2", ("ContinuationToken",), Prefix=top)
-        return sorted(
-            each["Key"][len(self._root) :] for page in pages for each in page.get("Contents", [])
-        )
+        return {
+            each["Key"][len(self._root) :]: each["Size"]
+            for page in pages
+            for each in page.get("Contents", [])
+        }
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects, a thousand by one call."""

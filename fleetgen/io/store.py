@@ -96,6 +96,10 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Size [bytes] of all that `names` names, without a look at each where there is a list."""
+
+    @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; a key that is not there is no fault."""
 

@@ -197,6 +197,8 @@ def test_a_place_that_is_no_data_set_is_refused(
         out, err = capsys.readouterr()
         assert out == ""
         assert "run.json" in err
+        if content is None:
+            assert f"generate --from {place}/{MANIFEST} --output-dir ANOTHER" in err
         assert "Traceback" not in err
         assert tree(place) == before
 

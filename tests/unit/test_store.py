@@ -120,6 +120,14 @@ def test_a_store_travels_by_pickle(store: Store) -> None:
     assert other.get("a") == b"x"
 
 
+def test_sizes_are_those_of_the_names(store: Store) -> None:
+    for number, key in enumerate(("a/1", "a/2", "b")):
+        store.put(key, bytes(number))
+    assert store.sizes() == {"a/1": 0, "a/2": 1, "b": 2}
+    assert store.sizes("a") == {"a/1": 0, "a/2": 1}
+    assert store.sizes("c") == {}
+
+
 def test_preflight_leaves_nothing(store: Store, tmp_path: Path) -> None:
     store.preflight()
     assert store.keys() == []
