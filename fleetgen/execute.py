@@ -451,23 +451,13 @@ def _local_cluster(
 @contextmanager
 def _given_scheduler(settings: ExecutionSettings, signals: Signals) -> Iterator[Any]:
     """Client of a scheduler that has workers, all of them with the versions of this process."""
-    import asyncio
-
     from distributed import Client
     from distributed.utils import silence_logging_cmgr
 
-    address = settings.scheduler or _address_in(settings.scheduler_file)
+    # Asked first, for a client that cannot connect leaves a tangle behind.
+    address = reach_scheduler(settings)
     with ExitStack() as stack:
         stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
-        try:
-            # Asked first, for a client that cannot connect leaves a tangle behind.
-            asyncio.run(asyncio.wait_for(_answer(address), _CONNECT_S))
-        except Exception as error:
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise ClusterError(
-                f"no scheduler answers at {address!r} ({reason}). Start one with `dask scheduler` "
-                "and give its HOST:PORT, or leave out --scheduler to use this machine"
-            ) from error
         signals.hold()
         client: Any = Client(address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
         stack.callback(client.close)
@@ -479,6 +469,25 @@ def _given_scheduler(settings: ExecutionSettings, signals: Signals) -> Iterator[
         versions = client.get_versions(packages=_COMPARED_PACKAGES)
         _refuse_mixed(versions["client"], versions["workers"])
         yield client
+
+
+def reach_scheduler(settings: ExecutionSettings) -> str:
+    """Address of the given scheduler; ClusterError unless it answers there."""
+    import asyncio
+
+    from distributed.utils import silence_logging_cmgr
+
+    address = settings.scheduler or _address_in(settings.scheduler_file)
+    try:
+        with silence_logging_cmgr(logging.CRITICAL):
+            asyncio.run(asyncio.wait_for(_answer(address), _CONNECT_S))
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ClusterError(
+            f"no scheduler answers at {address!r} ({reason}). Start one with `dask scheduler` "
+            "and give its HOST:PORT, or leave out --scheduler to use this machine"
+        ) from error
+    return address
 
 
 async def _answer(address: str) -> None:

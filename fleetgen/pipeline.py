@@ -14,7 +14,7 @@ import psutil
 
 from fleetgen.config import RunConfig, from_identity, identity_digest, output_at, same_version
 from fleetgen.errors import ConfigError, StorageError
-from fleetgen.execute import ExecutionSettings, available_cores, open_engine
+from fleetgen.execute import ExecutionSettings, available_cores, open_engine, reach_scheduler
 from fleetgen.plan import Estimate, Plan, estimate, make_plan, rows_of
 from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
 from fleetgen.spec import Job, PartJob, Receipt, StringJob
@@ -95,6 +95,8 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
         _refuse_what_has_no_room(store.free_bytes(), round(share * cost.bytes), url)
     if settings.executor != "scheduler":
         _refuse_what_has_no_memory(cost)
+    elif todo:
+        reach_scheduler(settings)
     claimed = manifest.claim(store, config.identity(), plan.run.plan_digest, plan.names)
     grown = manifest.extend(store, plan.extents)
     if there.known or claimed == "joined":  # a run that began at the same moment was quicker

@@ -42,7 +42,8 @@ from fleetgen.task import CHECKPOINTS, MEMBERS, member_key, part_path, part_tabl
 Receipts = Callable[[], Iterator[Receipt]]
 """Gives all receipts of a plan in its order, each time it is called."""
 
-_READERS = 8
+READERS = 8
+"""Receipts that are read at the same time."""
 
 
 def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
@@ -129,8 +130,8 @@ def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
         _check(store, job, receipt, at_end)
         return receipt if at_end else replace(receipt, states={})
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        yield from export.in_order(pool, read, plan.parts, _READERS)
+    with ThreadPoolExecutor(READERS) as pool:
+        yield from export.in_order(pool, read, plan.parts, READERS)
 
 
 def _check(store: Store, job: PartJob, receipt: Receipt, at_end: bool) -> None:

@@ -107,29 +107,31 @@ def claim(
     StorageError
         Another plan lives there, or parts without an identity or strangers do.
     """
-    # Looked for first: what is older than the identity must have lost its own.
-    strays = [
-        *store.keys(RECEIPTS),
-        *store.keys(EXTENTS),
-        *filter(store.exists, (MANIFEST, SUCCESS)),
-    ]
     if not store.exists(RUN):
-        if strays:
-            raise StorageError(
-                f"{store.url!r} holds {strays[0]} but no {RUN}, so that nobody knows to which "
-                f"plan it belongs. {_REMEDY['run']}"
-            )
-        for name in names:
-            if (store.exists(name) or store.keys(name)) and not store.exists(RUN):
-                raise StorageError(
-                    f"{store.url!r} holds {name!r}, which the data set would overwrite, and no "
-                    f"{RUN}. {_REMEDY['run']}"
-                )
+        there = store.keys()
+        if not store.exists(RUN):  # what was there before another run's identity is nobody's
+            _refuse_strangers(store, there, names)
         record = _document("run", digest=digest, identity=dict(identity))
         if store.put_if_absent(RUN, f"{_text(record, ordered=True)}\n".encode()):
             return "created"
     check_identity(store, identity, digest)
     return "joined"
+
+
+def _refuse_strangers(store: Store, there: list[str], names: Iterable[str]) -> None:
+    def found(name: str) -> list[str]:
+        return [key for key in there if key == name or key.startswith(f"{name}/")]
+
+    if strays := [key for name in (RECEIPTS, EXTENTS, MANIFEST, SUCCESS) for key in found(name)]:
+        raise StorageError(
+            f"{store.url!r} holds {strays[0]} but no {RUN}, so that nobody knows to which "
+            f"plan it belongs. {_REMEDY['run']}"
+        )
+    for name in filter(found, names):
+        raise StorageError(
+            f"{store.url!r} holds {name!r}, which the data set would overwrite, and no "
+            f"{RUN}. {_REMEDY['run']}"
+        )
 
 
 def check_identity(store: Store, identity: Mapping[str, Any], digest: str) -> None:

@@ -444,7 +444,7 @@ def test_the_same_command_ends_a_run_whose_credentials_expired(
         )
         return done.code, done.err
 
-    proxy.reset(faults.after(faults.EXPIRED, 240))
+    proxy.reset(faults.after(faults.EXPIRED, 120))
     code, err = run(proxy.endpoint)
     assert code == 3
     assert "the credentials have expired. Renew them, then run the same command again" in err
