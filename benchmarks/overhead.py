@@ -151,5 +151,5 @@ def _ready(job: PartJob) -> Ready:
         return Keeper(table)
 
     with mock.patch.object(tables, "open_writer", keep):
-        task.run_job(job)
+        task.begin_job(job)()
     return dict(made)

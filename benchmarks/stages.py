@@ -166,5 +166,5 @@ def jar_rows(plan: Plan, job: StringJob) -> int:
 def _do(jobs: Sequence[Job]) -> float:
     start_s = time.perf_counter()
     for job in jobs:
-        task.run_job(job)
+        task.begin_job(job)()
     return time.perf_counter() - start_s

@@ -31,7 +31,7 @@ _PARTS = re.compile(
 )
 _RECEIPTS = re.compile(rf"{manifest.RECEIPTS}/{_ID}-{_SPAN}\.json", re.ASCII)
 _SCRATCH = re.compile(
-    rf"({MEMBERS}/\w+/{_ID}-{_SPAN}\.csv\.gz|{CHECKPOINTS}/{_ID}\.arrow|_probe-[0-9a-f]{{16}})",
+    rf"({MEMBERS}/\w+/{_ID}-{_SPAN}\.csv\.gz|{CHECKPOINTS}/{_ID}\.arrow|_probe-[0-9a-f]{{16}}(/probe)?)",
     re.ASCII,
 )
 _EXPORTS = re.compile(rf"({_NAMES})\.csv(\.gz)?", re.ASCII)
@@ -64,7 +64,8 @@ class Cleaned:
                 yield from (f"{done} {key}" for key in keys)
         yield from (f"kept {ascii(name)[1:-1]}, which is not ours" for name in self.strangers)
         count = len(self.leftovers) + len(self.keys)
-        yield f"{done} {count:,} files" if count else "nothing to remove"
+        files = "file" if count == 1 else "files"
+        yield f"{done} {count:,} {files}" if count else "nothing to remove"
 
 
 def clean(

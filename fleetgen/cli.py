@@ -6,6 +6,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fleetgen import __version__
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from fleetgen.pipeline import Notify, Progress
 
 BUG = 70
+
+_UNKNOWN = "unrecognized arguments: "
 
 EXAMPLES = """\
 examples:
@@ -29,12 +32,22 @@ examples:
 class _Parser(argparse.ArgumentParser):
     """Usage faults in the words and with the exit code of all configuration faults."""
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what is unknown at once: a verb's parser knows what may have been meant."""
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"{_UNKNOWN}{' '.join(rest)}")
+        return known, rest
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that there is one way out."""
-        what, colon, words = message.partition("unrecognized arguments: ")
+        what, colon, words = message.partition(_UNKNOWN)
         if colon and not what:  # a value among them may be a secret
             flags = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
-            message = " ".join([message.removesuffix(words).rstrip(), *(flags or ["..."])])
+            message = _UNKNOWN + " ".join(flags or ["..."])
+            close = [m for f in flags for m in get_close_matches(f, self._option_string_actions, 1)]
+            if close:
+                message += f"; did you mean {' '.join(close)}?"
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 
@@ -185,7 +198,9 @@ def _add_clean(verbs: Any) -> None:
 
 def _add_export(verbs: Any) -> None:
     text = "join the parts of a finished data set to one file for each table"
-    single = verbs.add_parser("export", help=text, description=f"{text.capitalize()}.")
+    single = verbs.add_parser(
+        "export", help=text, description=f"{text.capitalize()}.", allow_abbrev=False
+    )
     single.add_argument("url", metavar="URL", help="where the data set lies")
     single.add_argument(
         "--single-file",
@@ -207,9 +222,14 @@ def _add_export(verbs: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
+    verb = ""
     try:
         options = vars(parser().parse_args(arguments))
-        return _VERBS[options.pop("verb")](options)
+        verb = options.pop("verb")
+        from fleetgen.execute import Signals
+
+        with Signals():
+            return _VERBS[verb](options)
     except FleetgenError as error:
         print(_told(error), file=sys.stderr)
         return error.exit_code
@@ -217,6 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return 0
     except KeyboardInterrupt as error:
+        if verb != "generate":  # which has said more
+            print("fleetgen: interrupted; run the same command again", file=sys.stderr)
         return 128 + int(getattr(error, "signum", 2))
     except Exception:
         traceback.print_exc()
@@ -307,6 +329,8 @@ def _configured(options: dict[str, Any]) -> RunConfig:
         return load(file, overrides, options)
     if file is not None:
         raise ConfigError(f"--config {file!r}: the plan is that of --from; leave one of them out")
+    if not options["output_dir"] and not any(o.startswith("output.directory=") for o in overrides):
+        raise ConfigError(f"--from {source!r:.80}: give --output-dir, where it is to be made again")
     from fleetgen.pipeline import repeated
 
     return repeated(source, options, overrides)

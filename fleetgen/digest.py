@@ -13,7 +13,6 @@ disjoint rows add.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -94,17 +93,26 @@ def mixed(column: str, counts: NDArray[np.int64]) -> Words:
 
 
 @kernel
-def _add_mixed(keys: Words, counts: NDArray[np.int64], x: Words) -> None:
-    """Add the mixed counts (column, row) of all columns, of `keys` (column, 2), to each row."""
-    for c in range(counts.shape[0]):
-        for i in range(x.size):
-            x[i] += rng.bits(keys[c, 0], keys[c, 1], counts[c, i])
+def _weigh_plain(
+    keys: Words,
+    counts: NDArray[np.int64],
+    prefix: Words,
+    first: int,
+    bounds: NDArray[np.int64],
+    out: Words,
+) -> None:
+    """Add sum B(ts) x by day to `out`, x being the sum over the columns of counts (column, row).
 
-
-@kernel
-def _add_codes(codes: Codes_, lut: Words, x: Words) -> None:
-    for i in range(codes.size):
-        x[i] += lut[codes[i]]
+    Row 0 is row `first` of the block; `keys` (column, 2) mix them.
+    """
+    end = first + counts.shape[1]
+    for day in range(bounds.size - 1):
+        for row in range(max(first, bounds[day]), min(end, bounds[day + 1])):
+            word = np.uint64(0)
+            for c in range(keys.shape[0]):
+                word += rng.bits(keys[c, 0], keys[c, 1], counts[c, row - first])
+            out[day, 0] += (prefix[0, row + 1] - prefix[0, row]) * word
+            out[day, 1] += (prefix[1, row + 1] - prefix[1, row]) * word
 
 
 @kernel
@@ -113,157 +121,59 @@ def _weigh_codes(
     lut_a: Words,
     codes_b: Codes_,
     lut_b: Words,
-    plus: Words,
     prefix: Words,
     first: int,
-    edges: NDArray[np.int64],
-    days: NDArray[np.int64],
+    bounds: NDArray[np.int64],
     out: Words,
 ) -> None:
-    """`_weigh` of the sum of two columns of codes, in one pass."""
-    for e in range(days.size):
+    """Do the same for two columns of codes in one pass, the mixed counts of which are in tables."""
+    end = first + codes_a.size
+    for day in range(bounds.size - 1):
+        start = max(first, bounds[day])
         a = np.uint64(0)
         b = np.uint64(0)
-        rows = edges[e + 1] - edges[e]
         # Views from their start: an index that cannot be negative needs no check (4 times faster).
-        part_a = codes_a[edges[e] - first :]
-        part_b = codes_b[edges[e] - first :]
-        p0 = prefix[0, edges[e] :]
-        p1 = prefix[1, edges[e] :]
-        for i in range(rows):
-            word = lut_a[part_a[i]] + lut_b[part_b[i]] + plus[e]
+        part_a = codes_a[max(0, start - first) :]
+        part_b = codes_b[max(0, start - first) :]
+        p0 = prefix[0, start:]
+        p1 = prefix[1, start:]
+        for i in range(min(end, bounds[day + 1]) - start):
+            word = lut_a[part_a[i]] + lut_b[part_b[i]]
             a += (p0[i + 1] - p0[i]) * word
             b += (p1[i + 1] - p1[i]) * word
-        out[days[e], 0] += a
-        out[days[e], 1] += b
+        out[day, 0] += a
+        out[day, 1] += b
 
 
 @kernel
-def _weigh(
-    x: Words,
-    plus: Words,
+def _weigh_runs(
+    k: Key,
+    lengths: NDArray[np.int64],
+    counts: NDArray[np.int64],
     prefix: Words,
     first: int,
-    edges: NDArray[np.int64],
-    days: NDArray[np.int64],
+    bounds: NDArray[np.int64],
     out: Words,
 ) -> None:
-    """Add sum B(ts) (x + plus) over rows [edges[e], edges[e + 1]) to day `days[e]` of `out`.
-
-    `x` begins at row `first` of the block.
-    """
-    for e in range(days.size):
-        a = np.uint64(0)
-        b = np.uint64(0)
-        part = x[edges[e] - first :]
-        p0 = prefix[0, edges[e] :]
-        p1 = prefix[1, edges[e] :]
-        for i in range(edges[e + 1] - edges[e]):
-            word = part[i] + plus[e]
-            a += (p0[i + 1] - p0[i]) * word
-            b += (p1[i + 1] - p1[i]) * word
-        out[days[e], 0] += a
-        out[days[e], 1] += b
+    """Do the same for a column of runs, without a pass over the rows."""
+    day = 0
+    row = first
+    for run in range(lengths.size):
+        word = rng.bits(k[0], k[1], counts[run])
+        end = row + lengths[run]
+        while row < end:
+            while bounds[day + 1] <= row:
+                day += 1
+            until = min(end, bounds[day + 1])
+            out[day, 0] += (prefix[0, until] - prefix[0, row]) * word
+            out[day, 1] += (prefix[1, until] - prefix[1, row]) * word
+            row = until
 
 
 def _levels(column: Column, levels: NDArray[np.int64] | tuple[str | None, ...]) -> Words:
     if isinstance(levels, tuple):
         return mixed(column.name, np.array([NULL if t is None else text_count(t) for t in levels]))
     return mixed(column.name, levels)
-
-
-@kernel
-def _weigh_runs(
-    plus: Words,
-    prefix: Words,
-    edges: NDArray[np.int64],
-    days: NDArray[np.int64],
-    out: Words,
-) -> None:
-    """`_weigh` of rows that differ from piece to piece alone: no pass over the rows."""
-    for e in range(days.size):
-        for lane in range(2):
-            weight = prefix[lane, edges[e + 1]] - prefix[lane, edges[e]]
-            out[days[e], lane] += weight * plus[e]
-
-
-@kernel
-def _pieces(
-    starts_a: NDArray[np.int64],
-    words_a: Words,
-    starts_b: NDArray[np.int64],
-    words_b: Words,
-    bounds: NDArray[np.int64],
-    first: int,
-    rows: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Words]:
-    """Pieces of rows [first, first + rows) within one day and one run of each of two columns.
-
-    Gives their edges (piece + 1,), days (piece,) and the sums of the runs' words (piece,). Starts
-    count from `first` and begin with 0; a column that is not there has none.
-    """
-    most = starts_a.size + starts_b.size + bounds.size + 1
-    edges = np.empty(most + 1, np.int64)
-    days = np.empty(most, np.int64)
-    plus = np.empty(most, np.uint64)
-    end = first + rows
-    a = 0
-    b = 0
-    day = 0
-    n = 0
-    at = first
-    while at < end:
-        while a + 1 < starts_a.size and first + starts_a[a + 1] <= at:
-            a += 1
-        while b + 1 < starts_b.size and first + starts_b[b + 1] <= at:
-            b += 1
-        while bounds[day + 1] <= at:
-            day += 1
-        edges[n] = at
-        days[n] = day
-        plus[n] = np.uint64(0)
-        until = min(end, bounds[day + 1])
-        if starts_a.size > 0:
-            plus[n] += words_a[a]
-            if a + 1 < starts_a.size:
-                until = min(until, first + starts_a[a + 1])
-        if starts_b.size > 0:
-            plus[n] += words_b[b]
-            if b + 1 < starts_b.size:
-                until = min(until, first + starts_b[b + 1])
-        n += 1
-        at = until
-    edges[n] = end
-    return edges[: n + 1], days[:n], plus[:n]
-
-
-_NO_RUNS = (np.zeros(0, np.int64), np.zeros(0, np.uint64))
-
-
-@dataclass
-class _Sorted:
-    """Value columns of a row group by the shape of their chunks, mixed."""
-
-    coded: list[tuple[Codes_, Words]] = field(default_factory=list)
-    runs: list[tuple[NDArray[np.int64], Words]] = field(default_factory=list)
-    plain: list[tuple[Key, NDArray[np.int64]]] = field(default_factory=list)
-
-
-def _sort(table: Table, group: RowGroup) -> _Sorted:
-    columns = _Sorted()
-    for column in (c for c in table.columns if c.name not in table.key):
-        match group[column.name]:
-            case Codes(codes, levels):
-                columns.coded.append((codes, _levels(column, levels)))
-            case Runs(lengths, counts):
-                starts = np.cumsum(lengths) - lengths
-                columns.runs.append((starts, mixed(column.name, counts)))
-            case Plain(counts):
-                columns.plain.append((column_key(column.name), counts))
-            case chunk:
-                kind = type(chunk).__name__
-                raise ValueError(f"{table.name}.{column.name}: {kind} is no value column")
-    return columns
 
 
 def lanes(
@@ -274,29 +184,30 @@ def lanes(
     The group holds rows [first, first + rows) of a block whose days begin at rows `bounds`
     (day + 1,); `prefix` is the block's `instant_prefix`. Key columns are not values.
     """
-    rows = next(iter(group.values())).rows
-    columns = _sort(table, group)
-    runs = [*columns.runs, _NO_RUNS, _NO_RUNS]
-    if len(columns.runs) > 2:
-        raise ValueError(f"{table.name}: {len(columns.runs)} columns of runs; 2 are foreseen")
-    (starts_a, words_a), (starts_b, words_b) = runs[:2]
-    edges, days, plus = _pieces(starts_a, words_a, starts_b, words_b, bounds, first, rows)
     out = np.zeros((len(bounds) - 1, 2), np.uint64)
-    if not columns.coded and not columns.plain:
-        _weigh_runs(plus, prefix, edges, days, out)
-        return out
-    if len(columns.coded) == 2 and not columns.plain:  # the jars' measured table
-        (codes_a, lut_a), (codes_b, lut_b) = columns.coded
-        if codes_a.dtype == codes_b.dtype:
-            _weigh_codes(codes_a, lut_a, codes_b, lut_b, plus, prefix, first, edges, days, out)
-            return out
-    x = np.zeros(rows, np.uint64)
-    if columns.plain:
-        keys, counts = (np.stack(each) for each in zip(*columns.plain, strict=True))
-        _add_mixed(keys, counts.astype(np.int64), x)
-    for codes, lut in columns.coded:
-        _add_codes(codes, lut, x)
-    _weigh(x, plus, prefix, first, edges, days, out)
+    where = (prefix, first, bounds, out)
+    coded: list[tuple[Codes_, Words]] = []
+    plain: list[tuple[Key, NDArray[np.int64]]] = []
+    for column in (c for c in table.columns if c.name not in table.key):
+        match group[column.name]:
+            case Codes(codes, levels):
+                coded.append((codes, _levels(column, levels)))
+            case Runs(lengths, counts):
+                _weigh_runs(column_key(column.name), lengths, counts, *where)
+            case Plain(counts):
+                plain.append((column_key(column.name), counts))
+            case chunk:
+                kind = type(chunk).__name__
+                raise ValueError(f"{table.name}.{column.name}: {kind} is no value column")
+    if plain:
+        keys, rows = (np.stack(each) for each in zip(*plain, strict=True))
+        _weigh_plain(keys, rows.astype(np.int64), *where)
+    coded.sort(key=lambda each: -each[0].itemsize)  # fewer kinds of pairs to compile
+    if len(coded) % 2:
+        codes, lut = coded[-1]
+        coded.append((codes, np.zeros_like(lut)))
+    for (codes_a, lut_a), (codes_b, lut_b) in zip(coded[::2], coded[1::2], strict=True):
+        _weigh_codes(codes_a, lut_a, codes_b, lut_b, *where)
     return out
 
 

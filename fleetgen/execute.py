@@ -138,7 +138,7 @@ def open_engine(
     process is left.
     """
     workers = settings.workers or available_cores()
-    with _Signals() as signals, ExitStack() as stack:
+    with Signals() as signals, ExitStack() as stack:
         engine: Engine
         match settings.executor:
             case "serial":
@@ -163,7 +163,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-class _Signals:
+class Signals:
     """Raises `Interrupted` in the main thread at the first signal; further ones are ignored.
 
     A handler runs wherever the main thread is at that moment. What it raises in a finalizer or in a
@@ -178,7 +178,8 @@ class _Signals:
         self._before: dict[int, Any] = {}
         self._unraisable_before = sys.unraisablehook
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> Signals:
+        """Take the signals over, in the main thread."""
         if threading.current_thread() is threading.main_thread():
             for signum in (signal.SIGINT, signal.SIGTERM):
                 # Whoever ignores a signal (a shell's background job) goes on to ignore it.
@@ -198,6 +199,7 @@ class _Signals:
             raise Interrupted(self._caught)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Give the signals back, and raise the one that was held."""
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         if sys.unraisablehook == self._unraisable:
@@ -407,7 +409,7 @@ def _perform_in_turn(packed: bytes) -> Any:
 
 @contextmanager
 def _local_cluster(
-    settings: ExecutionSettings, workers: int, preload: Sequence[str], signals: _Signals
+    settings: ExecutionSettings, workers: int, preload: Sequence[str], signals: Signals
 ) -> Iterator[Any]:
     """Client of a scheduler in this process and of worker processes that are still starting."""
     import dask
@@ -447,25 +449,15 @@ def _local_cluster(
 
 
 @contextmanager
-def _given_scheduler(settings: ExecutionSettings, signals: _Signals) -> Iterator[Any]:
+def _given_scheduler(settings: ExecutionSettings, signals: Signals) -> Iterator[Any]:
     """Client of a scheduler that has workers, all of them with the versions of this process."""
-    import asyncio
-
     from distributed import Client
     from distributed.utils import silence_logging_cmgr
 
-    address = settings.scheduler or _address_in(settings.scheduler_file)
+    # Asked first, for a client that cannot connect leaves a tangle behind.
+    address = reach_scheduler(settings)
     with ExitStack() as stack:
         stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
-        try:
-            # Asked first, for a client that cannot connect leaves a tangle behind.
-            asyncio.run(asyncio.wait_for(_answer(address), _CONNECT_S))
-        except Exception as error:
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise ClusterError(
-                f"no scheduler answers at {address!r} ({reason}). Start one with `dask scheduler` "
-                "and give its HOST:PORT, or leave out --scheduler to use this machine"
-            ) from error
         signals.hold()
         client: Any = Client(address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
         stack.callback(client.close)
@@ -477,6 +469,25 @@ def _given_scheduler(settings: ExecutionSettings, signals: _Signals) -> Iterator
         versions = client.get_versions(packages=_COMPARED_PACKAGES)
         _refuse_mixed(versions["client"], versions["workers"])
         yield client
+
+
+def reach_scheduler(settings: ExecutionSettings) -> str:
+    """Address of the given scheduler; ClusterError unless it answers there."""
+    import asyncio
+
+    from distributed.utils import silence_logging_cmgr
+
+    address = settings.scheduler or _address_in(settings.scheduler_file)
+    try:
+        with silence_logging_cmgr(logging.CRITICAL):
+            asyncio.run(asyncio.wait_for(_answer(address), _CONNECT_S))
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ClusterError(
+            f"no scheduler answers at {address!r} ({reason}). Start one with `dask scheduler` "
+            "and give its HOST:PORT, or leave out --scheduler to use this machine"
+        ) from error
+    return address
 
 
 async def _answer(address: str) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from fleetgen.config import output_at
 from fleetgen.errors import ConfigError, StorageError
@@ -28,8 +29,10 @@ from fleetgen.units import SECONDS_PER_HOUR
 COMPARED_BYTES = 4096
 """Text at the beginning of a file by which it is known as an earlier export."""
 
-
 _LOOK_S = 8.0
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True)
@@ -80,16 +83,33 @@ def export(
             "that began it"
         )
     utc_offset_s = _utc_offset_s(source)
-    files = manifest.read_manifest(source).files
+    rows = _rows_by_table(source)
     target = open_at(output_dir, storage_options) if output_dir else source
     made = []
     for name in dict.fromkeys(names or SINGLE_FILES):
-        parts = [entry for entry in files if entry.path.startswith(f"{name}/")]
-        pieces = partial(single_file, series[name], source, parts, utc_offset_s, form)
+        pieces = partial(_listed_file, series[name], source, utc_offset_s, form)
         _refuse_a_stranger(target, f"{name}.{form}", form, pieces)
-        made.append((f"{name}.{form}", sum(entry.rows for entry in parts), pieces))
-    for key, rows, pieces in made:
-        yield Exported(key, rows, target.put_stream(key, pieces()))
+        made.append((f"{name}.{form}", rows.get(name, 0), pieces))
+    for key, count, pieces in made:
+        yield Exported(key, count, target.put_stream(key, pieces()))
+
+
+def _rows_by_table(source: Store) -> dict[str, int]:
+    """Rows of the tables that lie in parts, by the manifest."""
+    rows: dict[str, int] = defaultdict(int)
+    for entry in manifest.read_files(source):
+        table, below, _ = entry.path.partition("/")
+        if below:
+            rows[table] += entry.rows
+    return rows
+
+
+def _listed_file(
+    table: Table, source: Store, utc_offset_s: int, form: SingleForm
+) -> Iterator[bytes]:
+    """`single_file` of the parts in the manifest, one entry of which is in memory."""
+    parts = (e for e in manifest.read_files(source) if e.path.startswith(f"{table.name}/"))
+    return single_file(table, source, parts, utc_offset_s, form)
 
 
 def open_at(url: str, storage_options: Sequence[str] = ()) -> Store:
@@ -128,7 +148,8 @@ def rows(
             return csv.csv_gz_member(table, [group], utc_offset_s)
         return csv.csv_bytes(table, [group], utc_offset_s, header=False)
 
-    with ThreadPoolExecutor(available_cores()) as pool:
+    cores = available_cores()
+    with ThreadPoolExecutor(cores) as pool:
         for part in parts:
             try:
                 if part.path.endswith(".csv.gz"):
@@ -136,19 +157,19 @@ def rows(
                     yield from body if packed else csv.unpacked(body)
                 else:
                     data = io.BytesIO(b"".join(_checked(store, part)))
-                    yield from _in_order(pool, encoded, iter_groups(table, data))
+                    yield from in_order(pool, encoded, iter_groups(table, data), cores)
             except ValueError as error:
                 raise _damaged(store, part, str(error)) from error
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, encoded: Callable[[RowGroup], bytes], groups: Iterable[RowGroup]
-) -> Iterator[bytes]:
-    """Encode row groups on threads, a few of them ahead."""
-    waiting: deque[Future[bytes]] = deque()
-    for group in groups:
-        waiting.append(pool.submit(encoded, group))
-        if len(waiting) > available_cores():
+def in_order(
+    pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T], ahead: int
+) -> Iterator[_R]:
+    """Map on threads, at most `ahead` results before they are taken."""
+    waiting: deque[Future[_R]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

@@ -14,7 +14,13 @@ import psutil
 
 from fleetgen.config import RunConfig, from_identity, identity_digest, output_at, same_version
 from fleetgen.errors import ConfigError, StorageError
-from fleetgen.execute import ExecutionSettings, J, available_cores, open_engine
+from fleetgen.execute import (
+    ExecutionSettings,
+    J,
+    available_cores,
+    open_engine,
+    reach_scheduler,
+)
 from fleetgen.plan import Estimate, Plan, estimate, make_plan, rows_of
 from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
 from fleetgen.spec import Done, PartJob, Receipt, StringJob
@@ -111,12 +117,16 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
         _refuse_what_has_no_room(store.free_bytes(), round(share * cost.bytes), url)
     if settings.executor != "scheduler":
         _refuse_what_has_no_memory(cost)
-    manifest.claim(store, config.identity(), plan.run.plan_digest, plan.names)
+    elif todo:
+        reach_scheduler(settings)
+    claimed = manifest.claim(store, config.identity(), plan.run.plan_digest, plan.names)
     grown = manifest.extend(store, plan.extents)
-    if there.known:
+    if there.known or claimed == "joined":  # a run that began at the same moment was quicker
         stage: Stage = "extended" if grown and len(plan.extents) > 1 else "joined"
         notify(replace(now, stage=stage, jobs=len(plan.parts), jobs_done=len(there.done)))
-    if not whole:
+    if whole:
+        _refuse_damage(store)
+    else:
         manifest.reopen(store)
     if mine is not None:
         now = _run_jobs(plan, todo, settings, now, notify) if todo else now
@@ -306,13 +316,13 @@ def _restored(
         raise ConfigError(f"{source}: {error}") from error
 
 
-def remake(config: RunConfig, plan: Plan, parts: set[str]) -> None:
+def remake(config: RunConfig, plan: Plan, parts: set[str], notify: Notify) -> None:
     """Make these parts of a plan and store them, be they there or not."""
     todo = [job for job in plan.parts if job.key in parts]
     settings = _settings_for(config, plan, todo)
     cost = estimate(plan, settings.workers or 1)
     now = Progress("planned", plan, cost, settings.workers or 1, settings.executor)
-    _run_jobs(plan, todo, settings, now, lambda _: None)
+    _run_jobs(plan, todo, settings, now, notify)
 
 
 def rederived(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> Iterator[Receipt]:
@@ -414,8 +424,23 @@ def _refuse_unknown_parts(plan: Plan, done: frozenset[str]) -> None:
     if unknown := sorted(done.difference(job.key for job in plan.parts)):
         raise StorageError(
             f"{plan.run.output_url!r} holds {len(unknown):,} receipts of parts that this plan does "
-            f"not have, the first of {unknown[0]!a}. Give the --duration-days that it had, or "
-            "choose another --output-dir."
+            f"not have, the first of {unknown[0]!a}. Give the --duration-days that it had, "
+            "remove them by `fleetgen clean` if the data set was complete, or choose another "
+            "--output-dir."
+        )
+
+
+def _refuse_damage(store: Store) -> None:
+    """Refuse to call a data set complete that has lost files, or has them in other sizes."""
+    from fleetgen.io import manifest
+
+    sizes = store.sizes()
+    bad = [e.path for e in manifest.read_files(store) if sizes.get(e.path) != e.bytes]
+    if bad:
+        raise StorageError(
+            f"{store.url!r} is not whole: {len(bad):,} of its files are missing or of another "
+            f"size, the first of them {bad[0]}. `fleetgen verify {store.url} --repair` makes them "
+            "again"
         )
 
 

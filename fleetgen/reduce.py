@@ -1,16 +1,20 @@
 """The last step: what closes a data set once every part has its receipt.
 
-Receipts are read one at a time in the order of the plan, so that neither memory nor the result
-depends on how the parts came about. All of it can be made again: the manifest comes last.
+Receipts are read once, a few at a time, and taken in the order of the plan, so that neither memory
+nor the result depends on how the parts came about. All of it can be made again: the manifest comes
+last.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import platform
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from fleetgen import __version__, export, fleet, history
@@ -18,7 +22,7 @@ from fleetgen.config import RunConfig
 from fleetgen.derive.split import split_groups
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest
-from fleetgen.io.store import Store
+from fleetgen.io.store import Store, told
 from fleetgen.plan import Estimate, Plan, single_files
 from fleetgen.report import page
 from fleetgen.report.summary import Summary
@@ -42,12 +46,23 @@ from fleetgen.schema import (
 from fleetgen.spec import Codes, FileEntry, PartJob, Receipt, RowGroup, StringJob
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key, part_path, part_tables
 
+Receipts = Callable[[], Iterator[Receipt]]
+"""Gives all receipts of a plan in its order, each time it is called."""
+
+READERS = 8
+"""Receipts that are read at the same time."""
+
 
 def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
     """Write dimension tables, anomalies, single files, states and report, then the manifest."""
+    with _gathered(plan, store) as receipts:
+        _close(config, plan, cost, store, receipts)
+
+
+def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts: Receipts) -> None:
     summary = Summary()
     swaps: dict[str, int] = {}
-    for receipt in _receipts(plan, store):
+    for receipt in receipts():
         summary.take(receipt)
         swaps |= receipt.swaps
     closing: list[FileEntry] = []
@@ -55,11 +70,11 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         closing = [
             *_dimensions(plan, store, swaps),
             _anomalies(plan, store),
-            _maintenance(plan, store),
+            _maintenance(plan, store, receipts),
             *(_of_histories(plan, store, table, summary) for table in HISTORIES),
-            _feature_file(plan, store, summary.rows[FEATURE_STORE.name]),
-            *_single_files(plan, store, summary.rows),
-            _states(plan, store, summary.batteries),
+            _feature_file(plan, store, receipts, summary.rows[FEATURE_STORE.name]),
+            *_single_files(plan, store, receipts, summary.rows),
+            _states(store, receipts, summary.batteries),
             _report(plan, cost, store, summary),
         ]
     header = {
@@ -75,7 +90,7 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         "injections": config.injections(),
         "rows": dict(sorted(summary.rows.items())),
     }
-    parts = (entry for receipt in _receipts(plan, store) for entry in receipt.files)
+    parts = (entry for receipt in receipts() for entry in receipt.files)
     manifest.write_manifest(store, header, _chain(parts, closing))
 
 
@@ -97,13 +112,37 @@ def clean(store: Store) -> None:
     store.delete([*store.keys(MEMBERS), *store.keys(CHECKPOINTS), *store.keys(history.CLOSING)])
 
 
+@contextmanager
+def _gathered(plan: Plan, store: Store) -> Iterator[Receipts]:
+    """Read all receipts into a temporary file here, from which they can be taken again."""
+    with tempfile.TemporaryFile(prefix="fleetgen-") as file:
+        with told("write", tempfile.gettempdir()):
+            for receipt in _receipts(plan, store):
+                pickle.dump(receipt, file)
+        end = file.tell()
+
+        def take() -> Iterator[Receipt]:
+            at = 0
+            while at < end:
+                file.seek(at)
+                receipt: Receipt = pickle.load(file)
+                at = file.tell()
+                yield receipt
+
+        yield take
+
+
 def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
     """Receipts in the order of the plan; states are those at its end, not at an earlier one."""
-    for job in plan.parts:
+
+    def read(job: PartJob) -> Receipt:
         receipt = manifest.read_receipt(store, job.key, plan.run.plan_digest)
         at_end = job.block.end_day == plan.run.grid.end_day
         _check(store, job, receipt, at_end)
-        yield receipt if at_end else replace(receipt, states={}, swaps={}, events=())
+        return receipt if at_end else replace(receipt, states={}, swaps={}, events=())
+
+    with ThreadPoolExecutor(READERS) as pool:
+        yield from export.in_order(pool, read, plan.parts, READERS)
 
 
 def _check(store: Store, job: PartJob, receipt: Receipt, at_end: bool) -> None:
@@ -187,7 +226,7 @@ def _anomalies(plan: Plan, store: Store) -> FileEntry:
     return replace(entry, rows=rows)
 
 
-def _maintenance(plan: Plan, store: Store) -> FileEntry:
+def _maintenance(plan: Plan, store: Store, receipts: Receipts) -> FileEntry:
     """What maintenance did, as CSV, string by string."""
     offset_s, table = plan.run.grid.utc_offset_s, MAINTENANCE_EVENT
     rows = 0
@@ -195,7 +234,7 @@ def _maintenance(plan: Plan, store: Store) -> FileEntry:
     def pieces() -> Iterator[bytes]:
         nonlocal rows
         yield csv.header_line(table)
-        for receipt in _receipts(plan, store):
+        for receipt in receipts():
             rows += len(receipt.events)
             for group in row_groups(table, list(receipt.events)):
                 yield csv.csv_bytes(table, [group], offset_s, header=False)
@@ -223,12 +262,12 @@ def _of_histories(plan: Plan, store: Store, table: Table, summary: Summary) -> F
     return replace(entry, rows=rows)
 
 
-def _feature_file(plan: Plan, store: Store, rows: int) -> FileEntry:
+def _feature_file(plan: Plan, store: Store, receipts: Receipts, rows: int) -> FileEntry:
     """One CSV of all features: the parts' gzip members behind a member with the header."""
 
     def pieces() -> Iterator[bytes]:
         yield csv.header_member(FEATURE_STORE)
-        for receipt in _receipts(plan, store):
+        for receipt in receipts():
             for entry in receipt.files:
                 if entry.table == FEATURE_STORE.name:
                     yield _member(plan, store, receipt.job, entry)
@@ -247,7 +286,9 @@ def _member(plan: Plan, store: Store, job: str, entry: FileEntry) -> bytes:
     return b"".join(export.rows(FEATURE_STORE, store, [entry], offset_s, "csv.gz"))
 
 
-def _single_files(plan: Plan, store: Store, rows: Mapping[str, int]) -> Iterator[FileEntry]:
+def _single_files(
+    plan: Plan, store: Store, receipts: Receipts, rows: Mapping[str, int]
+) -> Iterator[FileEntry]:
     """Telemetry as single files as the usage guide has it, where the tables are small enough.
 
     Those of a shorter run, and what was exported from it, are removed.
@@ -260,15 +301,15 @@ def _single_files(plan: Plan, store: Store, rows: Mapping[str, int]) -> Iterator
         store.delete(sorted(exports - kept))
     for name, form in small.items():
         table = TABLES[name]
-        parts = (e for receipt in _receipts(plan, store) for e in receipt.files if e.table == name)
+        parts = (e for receipt in receipts() for e in receipt.files if e.table == name)
         pieces = export.single_file(table, store, parts, plan.run.grid.utc_offset_s, form)
         yield _put(store, name, f"{name}.{form}", rows[name], pieces)
 
 
-def _states(plan: Plan, store: Store, batteries: int) -> FileEntry:
+def _states(store: Store, receipts: Receipts, batteries: int) -> FileEntry:
     def pieces() -> Iterator[bytes]:
         before = "{\n"
-        for receipt in _receipts(plan, store):
+        for receipt in receipts():
             for jar_id, state in receipt.states.items():
                 yield f"{before}{json.dumps(jar_id)}: {json.dumps(state)}".encode()
                 before = ",\n"

@@ -55,11 +55,6 @@ NOWHERE = ""
 """URL of a run without an output, hence without checkpoints that anybody could have altered."""
 
 
-def run_job(job: Job) -> Done:
-    """Do one job; what it leaves behind is in the output's store."""
-    return begin_job(job)()
-
-
 def begin_job(job: Job) -> Callable[[], Done]:
     """Compute one job; the call that is returned stores it, most of which is waiting."""
     store = open_store(job.run.output_url, job.run.storage_options)

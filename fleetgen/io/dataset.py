@@ -1,8 +1,12 @@
-"""The door to pyarrow for reading: tables, and columns as the counts that were written."""
+"""The door to pyarrow for reading: columns as the counts that were written.
+
+On the caller's thread alone: one of Arrow's own that holds a Python file when the interpreter ends
+takes the process down.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
-from fleetgen.io.tables import arrow_schema, arrow_type
+from fleetgen.io.tables import arrow_type
 from fleetgen.schema import Column, Table
 from fleetgen.spec import NULL, Chunk, Codes, Instants, Plain, RowGroup
 
@@ -22,74 +26,6 @@ Source = Any
 """A path, or a file open for reading bytes."""
 
 _CSV_BLOCK_BYTES = 1 << 23
-
-Counts = dict[str, NDArray[Any]]
-
-
-def read_table(
-    sources: Source | Iterable[Source],
-    columns: Sequence[str] | None = None,
-    filters: Any = None,
-) -> pa.Table:
-    """Read files of one table, in the order given.
-
-    `filters` are those of `pyarrow.parquet.read_table`; row groups that cannot match are skipped.
-    """
-    names = None if columns is None else list(columns)
-    return pa.concat_tables(
-        pq.read_table(source, columns=names, filters=filters, partitioning=None)
-        for source in _listed(sources)
-    )
-
-
-def _listed(sources: Source | Iterable[Source]) -> Iterable[Source]:
-    if isinstance(sources, str) or hasattr(sources, "read") or not isinstance(sources, Iterable):
-        return [sources]
-    return sources
-
-
-def read_csv(table: Table, sources: Source | Iterable[Source], time_zone: str) -> pa.Table:
-    """Read CSV files of `table`, packed or not, with the types of its Parquet files."""
-    schema = arrow_schema(table, time_zone)
-    utc = pa.timestamp("ms", "UTC")
-    options = pyarrow.csv.ConvertOptions(
-        column_types={f.name: utc if pa.types.is_timestamp(f.type) else f.type for f in schema},
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    files = [pyarrow.csv.read_csv(each, convert_options=options) for each in _listed(sources)]
-    return pa.concat_tables(files).cast(schema)
-
-
-def read_counts(
-    table: Table,
-    sources: Source | Iterable[Source],
-    columns: Sequence[str] | None = None,
-    filters: Any = None,
-) -> Counts:
-    """Read files of `table` as counts, see `iter_counts`."""
-    names = table.names if columns is None else columns
-    values = read_table(sources, names, filters)
-    return {name: _counts(table.column(name), values[name]) for name in names}
-
-
-def iter_counts(
-    table: Table, source: Source, columns: Sequence[str] | None = None
-) -> Iterator[Counts]:
-    """Read a file of `table` as counts, one row group in memory at a time.
-
-    Yields
-    ------
-    column name -> (row,)
-        Counts as int64 with `NULL` for a missing value; texts as objects with None.
-    """
-    names = list(table.names if columns is None else columns)
-    texts = [name for name in names if table.column(name).kind in TEXT_KINDS]
-    with pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file:
-        for index in range(file.num_row_groups):
-            values = file.read_row_group(index, columns=names)
-            yield {name: _counts(table.column(name), values[name]) for name in names}
 
 
 @dataclass(frozen=True)
@@ -121,7 +57,7 @@ def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
         if tuple(file.schema_arrow.names) != table.names:
             raise ValueError(f"its columns are not those of {table.name}")
         for index in range(file.num_row_groups):
-            values = file.read_row_group(index)
+            values = file.read_row_group(index, use_threads=False)
             yield {c.name: _chunk(c, values[c.name]) for c in table.columns}
 
 
@@ -134,7 +70,7 @@ def iter_csv_groups(table: Table, source: Source) -> Iterator[RowGroup]:
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    blocks = pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
+    blocks = pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False)
     with (
         _damage_told("gzip file of CSV"),
         pa.CompressedInputStream(source, "gzip") as text,
@@ -163,7 +99,7 @@ def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:
         codes = coded.indices.fill_null(len(levels)).to_numpy()
         codes = codes.astype(np.uint8 if len(levels) < 256 else np.uint16)
         return Codes(codes, (*levels, None) if coded.null_count else (*levels,))
-    counts = _counts(column, values)
+    counts = counts_of(column, values)
     if column.kind == "instant" and len(counts) > 1:
         steps = np.diff(counts)
         if (steps == steps[0]).all():
@@ -171,7 +107,8 @@ def _chunk(column: Column, values: pa.ChunkedArray) -> Chunk:
     return Plain(counts)
 
 
-def _counts(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:
+def counts_of(column: Column, values: pa.ChunkedArray) -> NDArray[Any]:
+    """Counts of a column's values, int64 (row,), `NULL` where there is none; texts as objects."""
     if column.kind in TEXT_KINDS:
         coded = values.combine_chunks().dictionary_encode()
         texts = np.array([*coded.dictionary.to_pylist(), None], dtype=object)

@@ -81,6 +81,15 @@ class LocalStore(Store):
         top = self._path(prefix) if prefix else self.url
         return sorted(self._names(top)) if self._inside(top) else [prefix]
 
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Size of each file by name; one that goes meanwhile is left out."""
+        sizes = {}
+        for name in self.names(prefix):
+            path = os.path.join(self.url, name)
+            with told("inspect", path), suppress(FileNotFoundError):
+                sizes[name] = os.lstat(path).st_size
+        return sizes
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove files, and the directories that this leaves empty; a link goes, not its target."""
         self._remove([self._path(key) for key in keys])
@@ -116,7 +125,7 @@ class LocalStore(Store):
             if os.path.lexists(path):
                 with told("delete", path), suppress(FileNotFoundError):
                     os.unlink(path)
-                _remove_empty(directory, self.url)
+            _remove_empty(directory, self.url)
 
     def _inside(self, path: str) -> bool:
         root = os.path.realpath(self.url)

@@ -107,29 +107,31 @@ def claim(
     StorageError
         Another plan lives there, or parts without an identity or strangers do.
     """
-    # Looked for first: what is older than the identity must have lost its own.
-    strays = [
-        *store.keys(RECEIPTS),
-        *store.keys(EXTENTS),
-        *filter(store.exists, (MANIFEST, SUCCESS)),
-    ]
     if not store.exists(RUN):
-        if strays:
-            raise StorageError(
-                f"{store.url!r} holds {strays[0]} but no {RUN}, so that nobody knows to which "
-                f"plan it belongs. {_REMEDY['run']}"
-            )
-        for name in names:
-            if (store.exists(name) or store.keys(name)) and not store.exists(RUN):
-                raise StorageError(
-                    f"{store.url!r} holds {name!r}, which the data set would overwrite, and no "
-                    f"{RUN}. {_REMEDY['run']}"
-                )
+        there = store.keys()
+        if not store.exists(RUN):  # what was there before another run's identity is nobody's
+            _refuse_strangers(store, there, names)
         record = _document("run", digest=digest, identity=dict(identity))
         if store.put_if_absent(RUN, f"{_text(record, ordered=True)}\n".encode()):
             return "created"
     check_identity(store, identity, digest)
     return "joined"
+
+
+def _refuse_strangers(store: Store, there: list[str], names: Iterable[str]) -> None:
+    def found(name: str) -> list[str]:
+        return [key for key in there if key == name or key.startswith(f"{name}/")]
+
+    if strays := [key for name in (RECEIPTS, EXTENTS, MANIFEST, SUCCESS) for key in found(name)]:
+        raise StorageError(
+            f"{store.url!r} holds {strays[0]} but no {RUN}, so that nobody knows to which "
+            f"plan it belongs. {_REMEDY['run']}"
+        )
+    for name in filter(found, names):
+        raise StorageError(
+            f"{store.url!r} holds {name!r}, which the data set would overwrite, and no "
+            f"{RUN}. {_REMEDY['run']}"
+        )
 
 
 def check_identity(store: Store, identity: Mapping[str, Any], digest: str) -> None:
@@ -153,6 +155,14 @@ def check_identity(store: Store, identity: Mapping[str, Any], digest: str) -> No
 
 def read_run(store: Store) -> RunRecord:
     """Identity of the data set."""
+    if not store.exists(RUN):
+        way = "Check where it lies."
+        if store.exists(MANIFEST):
+            way = (
+                f"Its plan is in the manifest, too: `fleetgen generate --from {store.url}/"
+                f"{MANIFEST} --output-dir ANOTHER` makes it again."
+            )
+        raise StorageError(f"{store.url!r} is no data set of fleetgen: it has no {RUN}. {way}")
     return _load(store, RUN, "run", RunRecord)
 
 
@@ -311,17 +321,31 @@ def read_manifest(store: Store) -> Manifest:
 
 def read_header(store: Store) -> dict[str, Any]:
     """Header of the manifest; its file entries are looked at, too, one in memory at a time."""
-    rest, inside = bytearray(), False
+    rest = bytearray()
+    for _ in _entries(store, rest):
+        pass
+    return _parse(store, MANIFEST, "manifest", Manifest, bytes(rest)).header
+
+
+def read_files(store: Store) -> Iterator[FileEntry]:
+    """File entries of the manifest, one in memory at a time; at the end, whether it is whole."""
+    rest = bytearray()
+    yield from _entries(store, rest)
+    _parse(store, MANIFEST, "manifest", Manifest, bytes(rest))
+
+
+def _entries(store: Store, rest: bytearray) -> Iterator[FileEntry]:
+    """Yield the manifest's file entries, and gather what is around them."""
+    inside = False
     for number, line in enumerate(_lines(store.get_stream(MANIFEST)), 1):
         inside = inside and not line.startswith(b"]")
         if inside:
             try:
-                _decode(FileEntry, json.loads(line.rstrip(b",\n")), f"line {number}")
+                yield _decode(FileEntry, json.loads(line.rstrip(b",\n")), f"line {number}")
             except (ValueError, RecursionError) as error:
                 _refuse(store, MANIFEST, f"line {number}: {error}", _REMEDY["manifest"])
         rest += b"\n" if inside else line
         inside = inside or line == b'{"files":[\n'
-    return _parse(store, MANIFEST, "manifest", Manifest, bytes(rest)).header
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,16 @@ from typing import Any
 import fsspec.core
 
 from fleetgen.errors import StorageError
-from fleetgen.io.store import CHUNK_BYTES, Data, Leftover, Store, check_size, checked, told
+from fleetgen.io.store import (
+    CHUNK_BYTES,
+    PROBE_S,
+    Data,
+    Leftover,
+    Store,
+    check_size,
+    checked,
+    told,
+)
 
 _SPOOL_BYTES = 16 << 20
 
@@ -73,10 +83,15 @@ class ObjectStore(Store):
 
     def names(self, prefix: str = "") -> list[str]:
         """Names of all objects below `prefix`."""
+        return sorted(self.sizes(prefix))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Size of each object by name."""
         files, root = self._open()
         top = f"{root}/{checked(prefix)}" if prefix else root
         with _told("list", top):
-            return sorted(path[len(root) + 1 :] for path in files.find(top))
+            found = files.find(top, detail=True)
+            return {path[len(root) + 1 :]: about["size"] for path, about in found.items()}
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects."""
@@ -84,6 +99,27 @@ class ObjectStore(Store):
         for path in [f"{root}/{checked(key)}" for key in keys]:
             with _told("delete", path), suppress(FileNotFoundError):
                 files.rm_file(path)
+
+    def preflight(self) -> None:
+        """Probe on a thread, for the libraries may wait for minutes."""
+        faults: list[StorageError] = []
+
+        def probe() -> None:
+            try:
+                super(ObjectStore, self).preflight()
+            except StorageError as error:
+                faults.append(error)
+
+        probing = threading.Thread(target=probe, daemon=True)
+        probing.start()
+        probing.join(PROBE_S)
+        if probing.is_alive():
+            raise StorageError(
+                f"--output-dir {self.url!r} cannot be used: no answer within {PROBE_S:g} s. Check "
+                "the network and the credentials"
+            )
+        for error in faults:
+            raise error
 
     def free_bytes(self) -> None:
         """No limit is known."""

@@ -7,6 +7,7 @@ libraries, in the environment, `~/.aws` or a role.
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import time
@@ -18,6 +19,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import s3fs
+from s3fs.core import sync
 
 from fleetgen.errors import StorageError
 from fleetgen.io.retry import Fault, Gate, persist
@@ -33,13 +35,21 @@ from fleetgen.io.s3_faults import (
     reason_of,
     told_fault,
 )
-from fleetgen.io.store import CHUNK_BYTES, Data, Leftover, Store, check_size, checked, is_key
+from fleetgen.io.store import (
+    CHUNK_BYTES,
+    PROBE_S,
+    Data,
+    Leftover,
+    Store,
+    check_size,
+    checked,
+    is_key,
+)
 from fleetgen.places import Options, option
 
 _RANGE_BYTES = 8 << 20
 _DELETE_KEYS = 1000
 _SLOWEST_BYTES_PER_S = 1_000_000
-_PROBE_S = 8.0
 _MARK = "fleetgen-put"
 """Metadata of an object by which a writer knows its own after a lost response."""
 
@@ -93,17 +103,18 @@ class S3Store(Store):
 
     def get_stream(self, key: str) -> Iterator[bytes]:
         """Yield an object in pieces of at most 1 MiB, read in ranges."""
-        path = f"{self._bucket}/{self._key(key)}"
-        start = 0
+        name, start, tag = self._key(key), 0, ""
         while True:
 
-            def read(files: Any, wait_s: float, first: int = start) -> bytes:
-                end = first + _RANGE_BYTES
-                data: bytes = files.cat_file(path, start=first, end=end, timeout=wait_s)
-                return data
+            def read(files: Any, wait_s: float, first: int = start, tag: str = tag) -> Any:
+                asked = {"Range": f"bytes={first}-{first + _RANGE_BYTES - 1}"}
+                if tag:  # of the object that was begun, and no other one in its place
+                    asked["IfMatch"] = tag
+                where = {"Bucket": self._bucket, "Key": name}
+                return sync(files.loop, _read, files, {**where, **asked}, timeout=wait_s)
 
             try:
-                data = self._call("read", key, read, _RANGE_BYTES)
+                tag, data = self._call("read", key, read, _RANGE_BYTES)
             except PastTheEnd:
                 return
             view = memoryview(data)
@@ -119,13 +130,17 @@ class S3Store(Store):
 
     def names(self, prefix: str = "") -> list[str]:
         """Names of all objects below `prefix`."""
-        return self._listed(f"{self._root}{checked(prefix)}/" if prefix else self._root)
+        return sorted(self.sizes(prefix))
 
-    def _listed(self, top: str) -> list[str]:
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Size of each object by name."""
+        top = f"{self._root}{checked(prefix)}/" if prefix else self._root
         pages = self._pages("list_objects_v2", ("ContinuationToken",), Prefix=top)
-        return sorted(
-            each["Key"][len(self._root) :] for page in pages for each in page.get("Contents", [])
-        )
+        return {
+            each["Key"][len(self._root) :]: each["Size"]
+            for page in pages
+            for each in page.get("Contents", [])
+        }
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects, a thousand by one call."""
@@ -168,36 +183,6 @@ class S3Store(Store):
         for each in found:
             self._abort(each.name, each.upload_id)
 
-    def preflight(self) -> None:
-        """List, put, put again, read back and delete a small object, within 10 s."""
-        self.within(_PROBE_S)._probe()
-
-    def _probe(self) -> None:
-        key, first, second = f"_probe-{secrets.token_hex(8)}", b"first", b"second"
-        try:
-            self._listed(self._root + key)  # asked first, for whether there is a bucket
-            try:
-                taken = self.put_if_absent(key, first)
-                again = self.put_if_absent(key, second)
-                if not taken or again:
-                    raise StorageError(
-                        "the store does not know conditional puts (If-None-Match), which keep two "
-                        "runs apart. Choose another one"
-                    )
-                self.put(key, second)
-                if self._listed(self._root + key) != [key] or self.get(key) != second:
-                    raise StorageError(
-                        "other bytes come back than were written. Choose another store"
-                    )
-            finally:
-                with suppress(StorageError):
-                    self.delete([key])
-            self.delete([key])
-            if self.exists(key):
-                raise StorageError("what is deleted stays there. Choose another store")
-        except StorageError as error:
-            raise StorageError(f"--output-dir {self.url!r} cannot be used: {error}") from error
-
     # --- single requests ---
 
     @property
@@ -222,7 +207,7 @@ class S3Store(Store):
             where = {"Bucket": self._bucket, "Key": name, "timeout": wait_s}
             try:
                 answer = files.call_s3(
-                    "put_object", Body=body, Metadata={_MARK: mark}, **where, **condition
+                    "put_object", Body=_Body(body), Metadata={_MARK: mark}, **where, **condition
                 )
             except OSError as error:
                 if code_of(error) not in ("PreconditionFailed", "412"):
@@ -301,6 +286,33 @@ class S3Store(Store):
             return persist(once, judge, gate, budget_s, self.deadline_s)
 
 
+class _Body(io.RawIOBase):
+    """Bytes to be sent as a file, for of bytes the library makes a copy while it sends them."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = memoryview(data)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + (0, self._at, len(self._data))[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._data[self._at : self._at + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+
 class _Upload:
     """An object in the making, of which at most one part is in memory."""
 
@@ -336,7 +348,7 @@ class _Upload:
         """Give up what was sent; if that fails, too, it is left to `leftovers`."""
         if self._id:
             with suppress(StorageError):
-                self._store.within(_PROBE_S)._abort(self._key, self._id)
+                self._store.within(PROBE_S)._abort(self._key, self._id)
 
     def _send(self) -> None:
         name = self._store._key(self._key)
@@ -405,6 +417,15 @@ def _files(process: int, options: Options) -> Any:
 @lru_cache(maxsize=8)
 def _gate(process: int, options: Options) -> Gate:
     return Gate(int(option(options, "max_concurrency")))
+
+
+async def _read(files: Any, asked: Mapping[str, Any]) -> tuple[str, bytes]:
+    """ETag of an object and its bytes in a range."""
+    answer = await files._call_s3("get_object", **asked)
+    try:
+        return answer["ETag"], await answer["Body"].read()
+    finally:
+        answer["Body"].close()
 
 
 def _stored(files: Any, where: Mapping[str, Any]) -> dict[str, Any]:

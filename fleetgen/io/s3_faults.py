@@ -41,6 +41,9 @@ _REASONS = {
     "NoSuchBucket": "there is no such bucket. Make it, or check its name, region and endpoint_url",
     "NoSuchKey": "there is no such object",
     "404": "there is no such object",
+    **dict.fromkeys(
+        ("PreconditionFailed", "412"), "another one was put there meanwhile. Try again"
+    ),
     "AccessDenied": "access denied. Let these credentials read, write, list and delete below the "
     "prefix, or choose another --output-dir",
     "InvalidAccessKeyId": "the access key is not known there. Check AWS_ACCESS_KEY_ID or the "

@@ -12,7 +12,7 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import ClassVar
@@ -24,6 +24,9 @@ Data = bytes | bytearray | memoryview
 
 CHUNK_BYTES = 1 << 20
 """Most bytes in one piece of an object that is read."""
+
+PROBE_S = 8.0
+"""Patience with a store that is probed [s]."""
 
 _KEY_CHARACTERS = 1024
 _PART = re.compile(r"(?!\.)[A-Za-z0-9._=-]{1,255}")
@@ -93,6 +96,10 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Size [bytes] of all that `names` names, without a look at each where there is a list."""
+
+    @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; a key that is not there is no fault."""
 
@@ -125,16 +132,36 @@ class Store(ABC):
         return b"".join(self.get_stream(key))
 
     def preflight(self) -> None:
-        """Write, read back and remove a small object; leave nothing, not even a directory."""
-        key = f"_probe-{secrets.token_hex(8)}"
+        """List, put, put again, read back and remove a small object, within 10 s on a remote store.
+
+        Leaves nothing, not even a directory.
+        """
         try:
-            self.put(key, key.encode())
-            if self.get(key) != key.encode():
-                raise StorageError("other bytes come back than were written; choose another place")
+            self.within(PROBE_S)._probe()
         except StorageError as error:
             raise StorageError(f"--output-dir {self.url!r} cannot be used: {error}") from error
+
+    def _probe(self) -> None:
+        place = f"_probe-{secrets.token_hex(8)}"
+        key, first, second = f"{place}/probe", b"first", b"second"
+        self.names(place)  # asked first, for whether there is a bucket
+        try:
+            taken = self.put_if_absent(key, first)
+            again = self.put_if_absent(key, second)
+            if not taken or again:
+                raise StorageError(
+                    "the store does not know conditional puts, which keep two runs apart. Choose "
+                    "another one"
+                )
+            self.put(key, second)
+            if self.names(place) != [key] or self.get(key) != second:
+                raise StorageError("other bytes come back than were written. Choose another store")
         finally:
-            self.delete([key])
+            with suppress(StorageError):
+                self.delete([key])
+        self.delete([key])
+        if self.exists(key):
+            raise StorageError("what is deleted stays there. Choose another store")
 
 
 def open_store(url: str, options: Options = ()) -> Store:

@@ -30,8 +30,8 @@ def make_again(
         notify("made again", number, len(jobs))
     if others:
         found.notes.append(
-            f"{others} files made again have equal values in other bytes: another version of a "
-            "library encoded them"
+            f"{others} file{'s' * (others != 1)} made again: equal values in other bytes, for "
+            "another version of a library encoded them"
         )
 
 
@@ -66,9 +66,12 @@ def make_bad_again(place: Place, found: Findings, notify: Notify) -> int:
     manifest.reopen(store)
     store.delete([manifest.receipt_key(job) for job in sorted(parts)])
     if parts:
-        notify("repair", 0, len(parts))
-        pipeline.remake(place.config, plan, parts)
-        notify("repair", len(parts), len(parts))
+
+        def tell(now: pipeline.Progress) -> None:
+            if now.stage == "parts":
+                notify("repair", now.jobs_done, now.jobs)
+
+        pipeline.remake(place.config, plan, parts, tell)
     closing_bad = any(
         not each.part and each.check != "strangers" and each.path != manifest.SUCCESS
         for each in found.bad
@@ -82,10 +85,10 @@ def make_bad_again(place: Place, found: Findings, notify: Notify) -> int:
 
 
 def _closes(place: Place) -> bool:
-    """Whether the manifest names the files of all receipts as they are."""
-    listed = {entry.path: entry for entry in manifest.read_manifest(place.store).files}
+    """Whether the manifest names the files of all receipts as they are, in order of the plan."""
+    listed = manifest.read_files(place.store)
     return all(
-        listed.get(entry.path) == entry
+        next(listed, None) == entry
         for job in place.plan.parts
         for entry in manifest.read_receipt(place.store, job.key).files
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from fleetgen import reduce
 from fleetgen.config import same_version
 from fleetgen.errors import StorageError
+from fleetgen.export import in_order
 from fleetgen.io import manifest
 from fleetgen.io.store import Store
 from fleetgen.plan import estimate
@@ -72,9 +75,10 @@ def listed_files(
     """Each file of the data set once, in order of the plan, with what receipt and manifest say."""
     listed = {} if there is None else {entry.path: entry for entry in there.files}
     files: list[File] = []
-    for job in place.plan.parts:
+    done = manifest.receipts_done(place.store)
+    for job, read in zip(place.plan.parts, _receipts(place, done), strict=True):
         found.checked["receipts"] += 1
-        receipt = _receipt(place, job, found)
+        receipt = _receipt(place, job, read, found)
         if receipt is not None:
             receipts[job.key] = receipt
         mine = {} if receipt is None else {entry.path: entry for entry in receipt.files}
@@ -93,7 +97,7 @@ def listed_files(
         files += _closing_files(there, listed, set(reduce.closing_names(rows)), found)
         if len(receipts) == len(place.plan.parts):
             _check_rows(there, receipts, found)
-    strays = manifest.receipts_done(place.store) - {job.key for job in place.plan.parts}
+    strays = done - {job.key for job in place.plan.parts}
     for name in sorted(strays):
         told = "is the receipt of no part of the plan"
         found.add("strangers", manifest.receipt_key(name), told)
@@ -126,16 +130,31 @@ def _check_rows(there: manifest.Manifest, receipts: dict[str, Receipt], found: F
         found.add("control files", manifest.MANIFEST, told)
 
 
-def _receipt(place: Place, job: PartJob, found: Findings) -> Receipt | None:
+def _receipts(place: Place, done: set[str]) -> Iterator[Receipt | StorageError | None]:
+    """Receipt of each part, or why it cannot be read; None where there is none."""
+
+    def read(job: PartJob) -> Receipt | StorageError | None:
+        if job.key not in done:
+            return None
+        try:
+            return manifest.read_receipt(place.store, job.key, place.record.digest)
+        except StorageError as error:
+            return error
+
+    with ThreadPoolExecutor(reduce.READERS) as pool:
+        yield from in_order(pool, read, place.plan.parts, reduce.READERS)
+
+
+def _receipt(
+    place: Place, job: PartJob, receipt: Receipt | StorageError | None, found: Findings
+) -> Receipt | None:
     """Receipt of a part if it is one; what it says of its files is looked at with them."""
     key = manifest.receipt_key(job.key)
-    if not place.store.exists(key):
+    if receipt is None:
         found.add("receipts", key, "is missing", job.key)
         return None
-    try:
-        receipt = manifest.read_receipt(place.store, job.key, place.record.digest)
-    except StorageError as error:
-        found.add("receipts", key, _reason(place.store, key, error), job.key)
+    if isinstance(receipt, StorageError):
+        found.add("receipts", key, _reason(place.store, key, receipt), job.key)
         return None
     expected = {part_path(job, table.name): table.name for table in part_tables(job)}
     for entry in receipt.files:

@@ -55,7 +55,7 @@ def test_old_temporary_files_are_removed_and_young_ones_stay(
     assert main(["clean", str(place), "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"would remove {TEMPORARY}, left 25.0 h ago",
-        "would remove 1 files",
+        "would remove 1 file",
     ]
     assert old.exists()
     assert main(["clean", str(place)]) == 0
@@ -197,6 +197,8 @@ def test_a_place_that_is_no_data_set_is_refused(
         out, err = capsys.readouterr()
         assert out == ""
         assert "run.json" in err
+        if content is None:
+            assert f"generate --from {place}/{MANIFEST} --output-dir ANOTHER" in err
         assert "Traceback" not in err
         assert tree(place) == before
 

@@ -76,6 +76,8 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["--duration-days"], ["--duration-days", "--help"]),
         (["--progress", "loud"], ["--progress", "loud"]),
         (["--dur", "3"], ["--dur", "--help"]),
+        (["--duraton-days=3"], ["--duraton-days; did you mean --duration-days?"]),
+        (["--from", "elsewhere"], ["--from 'elsewhere'", "give --output-dir"]),
     ],
 )
 def test_a_wrong_value_is_told_and_nothing_is_written(

@@ -427,6 +427,19 @@ def test_a_shorter_valid_part_without_receipt_is_made_again(
     assert {name for name in changed if "/part-" in name} == set(parts_of(copied.path)[job])
 
 
+@pytest.mark.parametrize("damage", [shortened, Path.unlink])
+def test_damage_of_a_complete_set_is_told(
+    copied: DataSet, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    path = copied.paths("telemetry_env")[1]
+    damage(path)
+    assert main(command(copied.path, changes=RACED)) == 3
+    err = capsys.readouterr().err
+    assert "is not whole: 1 of its files are missing or of another size" in err
+    assert f"telemetry_env/{path.relative_to(copied.path / 'telemetry_env')}" in err
+    assert f"`fleetgen verify {copied.path} --repair`" in err
+
+
 def test_features_are_not_gathered_from_a_part_that_is_not_its_receipts(
     copied: DataSet, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,12 +13,12 @@ from fleetgen import plan
 from fleetgen.cli import main
 from fleetgen.export import export, single_file
 from fleetgen.io import manifest
-from fleetgen.io.dataset import read_csv
 from fleetgen.io.store import open_store
 from fleetgen.schema import TABLES
 from tests.conftest import Make
 from tests.memory import peak_bytes
 from tests.properties.plan import SAMPLED, DataSet, differing, generated
+from tests.readers import read_csv
 
 TELEMETRY = (*SAMPLED, "feature_store")
 LONG = {"execution.block_days": 31}

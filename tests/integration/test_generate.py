@@ -256,8 +256,10 @@ SLOW: Changes = {"run.sampling_seconds": 20}
 
 
 MAIN = """\
-import sys
+import signal, sys
 from fleetgen.cli import main
+# A shell's background job ignores the signal, and so does all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 print("up", flush=True)
 if __name__ == "__main__":
     sys.exit(main())
@@ -327,7 +329,7 @@ def assert_goes_on(path: Path, undisturbed: DataSet) -> None:
     assert [entry for entry in made.files if entry not in undisturbed.files] == []
     assert made.manifest == undisturbed.manifest
     # What a killed writer or probe leaves is nobody's, and swept by hand.
-    names = {name for name in after if not Path(name).name.startswith((".tmp-", "_probe-"))}
+    names = {name for name in after if not name.startswith((".tmp-", "_probe-"))}
     assert names == set(tree(undisturbed.path))
 
 
@@ -371,6 +373,43 @@ def test_a_signal_at_the_start_leaves_no_traceback(tmp_path: Path, seconds: floa
         _, err = run.communicate(timeout=30)
     assert run.returncode == 130
     assert len(err.splitlines()) <= 1, err
+
+
+EXPORT = """\
+import signal, sys, time
+from fleetgen import cli, export
+
+def endless(*_):
+    print("up", flush=True)
+    while True:
+        yield b""
+        time.sleep(0.01)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+export.single_file = endless
+sys.exit(cli.main(["export", sys.argv[1], "--single-file", "csv.gz", "--output-dir", sys.argv[2]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_an_export_in_one_line(
+    whole: DataSet, tmp_path: Path, signum: int, code: int
+) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-c", EXPORT, str(whole.path), str(tmp_path / "out")],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    assert run.stdout.readline() == "up\n"
+    run.send_signal(signum)
+    _, err = run.communicate(timeout=30)
+    assert run.returncode == code
+    assert err == "fleetgen: interrupted; run the same command again\n"
+    assert list((tmp_path / "out").glob("**/*")) == []
 
 
 @pytest.mark.slow

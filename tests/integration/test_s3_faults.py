@@ -13,6 +13,7 @@ import pytest
 
 from fleetgen.errors import StorageError
 from fleetgen.io import s3
+from fleetgen.io import store as store_module
 from fleetgen.io.s3 import S3Store
 from fleetgen.io.store import open_store
 from tests import fault_proxy as faults
@@ -73,6 +74,15 @@ def test_a_long_stream_that_breaks_publishes_nothing(
     assert direct.leftovers() == []
     assert direct.exists("a/long") == (earlier is not None)
     assert earlier is None or direct.get("a/long") == earlier
+
+
+def test_a_read_is_of_one_object(direct: S3Store) -> None:
+    direct.put("a/long", b"1" * (9 << 20))
+    pieces = direct.get_stream("a/long")
+    assert next(pieces) == b"1" * (1 << 20)
+    direct.put("a/long", b"2" * (9 << 20))
+    with pytest.raises(StorageError, match="another one was put there meanwhile"):
+        list(pieces)
 
 
 KILLED = """
@@ -152,15 +162,16 @@ def test_a_busy_store_is_asked_less_often(store: S3Store, proxy: FaultProxy) -> 
 
 
 @pytest.mark.slow
-def test_a_minute_of_nothing_but_slow_down_is_waited_out(s3_url: str, proxy: FaultProxy) -> None:
+@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.faults)])
+def test_nothing_but_slow_down_is_waited_out(s3_url: str, proxy: FaultProxy, seconds: int) -> None:
     store = store_at(s3_url, proxy.endpoint)
-    proxy.reset(faults.for_seconds(faults.SLOW_DOWN, 60))
+    proxy.reset(faults.for_seconds(faults.SLOW_DOWN, seconds))
     begun = time.monotonic()
     store.put("a", b"x")
-    assert 60 <= time.monotonic() - begun < 90
+    assert seconds <= time.monotonic() - begun < seconds + 30
     assert len(proxy.failed) < 60
     gaps = [b.instant_s - a.instant_s for a, b in zip(proxy.failed, proxy.failed[1:], strict=False)]
-    assert max(gaps) > 2
+    assert max(gaps) > seconds / 30
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.3])
@@ -324,6 +335,13 @@ def nowhere() -> str:
     return f"http://127.0.0.1:{free_ports(1)[0]}"
 
 
+def test_sizes_are_those_of_the_names(direct: S3Store) -> None:
+    direct.put("a/1", b"1")
+    direct.put("b", b"22")
+    assert direct.sizes() == {"a/1": 1, "b": 2}
+    assert direct.sizes("a") == {"a/1": 1}
+
+
 def test_preflight_leaves_nothing_and_passes_within_a_second_or_two(direct: S3Store) -> None:
     direct.preflight()
     assert direct.keys() == []
@@ -369,6 +387,9 @@ def test_preflight_says_why_within_ten_seconds(
     case: str,
     words: str,
 ) -> None:
+    if case == "silent":
+        assert store_module.PROBE_S < 10
+        monkeypatch.setattr(store_module, "PROBE_S", 3.0)
     endpoint = nowhere() if case == "dead" else proxy.endpoint
     if case in PROBED:
         proxy.reset(faults.at_rate(PROBED[case], 1.1))
@@ -423,7 +444,7 @@ def test_the_same_command_ends_a_run_whose_credentials_expired(
         )
         return done.code, done.err
 
-    proxy.reset(faults.after(faults.EXPIRED, 240))
+    proxy.reset(faults.after(faults.EXPIRED, 120))
     code, err = run(proxy.endpoint)
     assert code == 3
     assert "the credentials have expired. Renew them, then run the same command again" in err

@@ -459,7 +459,7 @@ def test_a_planted_checkpoint_is_not_trusted(made: Path, place: Path) -> None:
         run__seed=7,
     )
     for job in make_plan(other, str(place.with_name("other"))).slow_paths:
-        task.run_job(job)
+        task.begin_job(job)()
     shutil.copytree(place.with_name("other") / "_fleetgen", place / "_fleetgen", dirs_exist_ok=True)
     assert len(list((place / "_fleetgen/checkpoints").iterdir())) == 2
     assert told(verify(str(place), rederive="all")) == []
@@ -474,7 +474,7 @@ def test_other_bytes_of_equal_values_are_a_note(place: Path) -> None:
     found = verify(str(place), values="all", rederive="all")
     assert told(found) == []
     assert found.notes == [
-        "1 files made again have equal values in other bytes: another version of a library "
+        "1 file made again: equal values in other bytes, for another version of a library "
         "encoded them"
     ]
 

@@ -71,8 +71,8 @@ pytestmark = pytest.mark.skipif(
         pytest.param({}, {"run.duration_days": 4 * 59}, id="duration"),
         pytest.param({}, {"select.strings": STRINGS}, id="fleet"),
         pytest.param(
-            {"output.format": "csv.gz"},
-            {"output.format": "csv.gz", "run.duration_days": 4 * 59},
+            {"output.format": "csv.gz", "run.sampling_seconds": 20},
+            {"output.format": "csv.gz", "run.sampling_seconds": 20, "run.duration_days": 4 * 59},
             id="csv.gz",
         ),
         pytest.param(

@@ -18,7 +18,7 @@ from fleetgen.io.store import open_store
 from fleetgen.plan import estimate, make_plan
 from fleetgen.reduce import reduce
 from fleetgen.spec import Job
-from fleetgen.task import run_job
+from fleetgen.task import begin_job
 from tests.conftest import Make
 from tests.properties.plan import (
     HERE,
@@ -105,7 +105,7 @@ def by_hand(path: Path, order: Callable[[Sequence[Job]], Sequence[Job]]) -> Data
     manifest.claim(store, config.identity(), plan.run.plan_digest)
     manifest.extend(store, plan.extents)
     for job in order([*plan.slow_paths, *plan.parts]):
-        run_job(job)
+        begin_job(job)()
     reduce(config, plan, estimate(plan, 1), store)
     return DataSet(path)
 

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetgen.io import csv, tables
-from fleetgen.io.dataset import read_table
 from fleetgen.schema import JAR_RAW, TABLES, Column, Table
 from fleetgen.spec import NULL, Codes, Constant, Instants, Plain, Runs
+from tests.readers import read_table
 from tests.unit.test_tables import BANGKOK_S, GROUP, SAMPLE, START_MS, ZONE, jar_groups, written
 
 CSV = '''\

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from fleetgen import digest, sample
 from fleetgen.config import load
-from fleetgen.io import dataset
 from fleetgen.model import events
 from fleetgen.schema import FEATURE_STORE, TABLES, TELEMETRY, Column, Table
 from fleetgen.spec import (
@@ -27,7 +26,7 @@ from fleetgen.spec import (
     Runs,
 )
 from fleetgen.world import world
-from tests import oracles, tiny
+from tests import oracles, readers, tiny
 from tests.golden import make
 
 FIRST_MS, STEP_MS = 1_735_664_400_000, 5_000
@@ -407,7 +406,7 @@ def digests_of_file(path, schema):
     stamp, entity = schema.key
     days = defaultdict(list)
     window_ms = 3_600_000 if schema is FEATURE_STORE else 0
-    for group in dataset.iter_counts(schema, path):
+    for group in readers.iter_counts(schema, path):
         names = [name for name in group if name not in schema.key]
         columns = {name: group[name].tolist() for name in group}
         for i, (instant, unit) in enumerate(zip(columns[stamp], columns[entity], strict=True)):
@@ -433,7 +432,7 @@ def test_files_hold_what_their_receipts_say(tmp_path, writer):
             path = place / entry["path"]
             schema = TABLES[entry["table"]]
             assert digests_of_file(path, schema) == entry["digests"], entry["path"]
-            assert dataset.read_table(str(path)).num_rows == entry["rows"]
+            assert readers.read_table(str(path)).num_rows == entry["rows"]
             seen.add(entry["table"])
     assert seen == {schema.name for schema in TELEMETRY}
 
@@ -502,7 +501,7 @@ def test_flags_do_not_depend_on_blocks(tmp_path, monkeypatch, begins):
         )
         parts = sorted((place / "telemetry_string_raw").rglob("*.parquet"))
         names = ("ts", "transfer_event_flag")
-        table = dataset.read_table([str(path) for path in parts], names).to_pandas()
+        table = readers.read_table([str(path) for path in parts], names).to_pandas()
         flagged.append(table.ts[table.transfer_event_flag].astype("int64").tolist())
     assert len(flagged[1]) == 20
     assert flagged[0] == flagged[1]

@@ -309,7 +309,9 @@ def test_a_header_is_read_in_little_memory(store: Store) -> None:
 
 @pytest.mark.parametrize("count", [0, 3])
 @given(data=st.data())
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_a_manifest_cut_short_anywhere_is_refused(
     store: Store, count: int, data: st.DataObject
 ) -> None:
@@ -437,7 +439,9 @@ def test_a_newer_file_asks_for_a_newer_fleetgen(store: Store) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_damage_is_a_storage_error_or_no_damage(store: Store, data: st.DataObject) -> None:
     manifest.write_receipt(store, RECEIPT)
     key = manifest.receipt_key(RECEIPT.job)

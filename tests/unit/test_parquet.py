@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetgen.io import tables
-from fleetgen.io.dataset import iter_counts
 from fleetgen.io.parquet import DirectPartWriter, as_codes
 from fleetgen.schema import Column, Table
 from fleetgen.spec import NULL, Codes, Constant, Instants, Plain, Runs
+from tests.readers import iter_counts
 
 ZONE = "Asia/Bangkok"
 START_MS = 1_735_664_400_000  # 2025-01-01T00:00+07:00

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from fleetgen.errors import StorageError
 from fleetgen.io import local as module
+from fleetgen.io import objects
 from fleetgen.io.local import LocalStore
 from fleetgen.io.store import Leftover, Store, is_key, open_store
 
@@ -117,6 +118,14 @@ def test_a_store_travels_by_pickle(store: Store) -> None:
     other = pickle.loads(pickle.dumps(store))
     assert other == store
     assert other.get("a") == b"x"
+
+
+def test_sizes_are_those_of_the_names(store: Store) -> None:
+    for number, key in enumerate(("a/1", "a/2", "b")):
+        store.put(key, bytes(number))
+    assert store.sizes() == {"a/1": 0, "a/2": 1, "b": 2}
+    assert store.sizes("a") == {"a/1": 0, "a/2": 1}
+    assert store.sizes("c") == {}
 
 
 def test_preflight_leaves_nothing(store: Store, tmp_path: Path) -> None:
@@ -515,6 +524,26 @@ def test_preflight_on_a_file_system_that_takes_no_files() -> None:
 def test_preflight_keeps_a_directory_that_was_there(tmp_path: Path) -> None:
     open_store(str(tmp_path)).preflight()
     assert tmp_path.is_dir()
+
+
+def test_preflight_does_not_wait_for_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(objects, "PROBE_S", 0.1)
+    monkeypatch.setattr(objects.ObjectStore, "names", lambda *_: answered.wait(60))
+    with pytest.raises(StorageError, match=r"memory://hangs.* no answer within 0\.1 s"):
+        open_store("memory://hangs").preflight()
+    answered.set()
+
+
+def test_preflight_wants_conditional_puts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def put(self: objects.ObjectStore, key: str, data: bytes) -> bool:
+        self.put(key, data)
+        return True
+
+    monkeypatch.setattr(objects.ObjectStore, "put_if_absent", put)
+    with pytest.raises(StorageError, match="does not know conditional puts"):
+        open_store("memory://unconditional").preflight()
+    assert open_store("memory://unconditional").names() == []
 
 
 def test_preflight_notices_storage_that_forgets(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from fleetgen.io import csv, tables
-from fleetgen.io.dataset import iter_counts, read_counts, read_table
 from fleetgen.schema import BATTERY, JAR_CALC, JAR_RAW, TABLES, Column, Table
 from fleetgen.spec import NULL, Codes, Constant, Instants, Plain, Runs
+from tests.readers import iter_counts, read_counts, read_table
 
 ZONE = "Asia/Bangkok"
 BANGKOK_S = 7 * 3600
