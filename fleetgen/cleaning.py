@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fleetgen.errors import ConfigError
 from fleetgen.export import open_at
+from fleetgen.history import CLOSING
 from fleetgen.io import manifest
 from fleetgen.io.store import Leftover, Store
 from fleetgen.pipeline import recorded
@@ -31,7 +32,8 @@ _PARTS = re.compile(
 )
 _RECEIPTS = re.compile(rf"{manifest.RECEIPTS}/{_ID}-{_SPAN}\.json", re.ASCII)
 _SCRATCH = re.compile(
-    rf"({MEMBERS}/\w+/{_ID}-{_SPAN}\.csv\.gz|{CHECKPOINTS}/{_ID}\.arrow|_probe-[0-9a-f]{{16}}(/probe)?)",
+    rf"({MEMBERS}/\w+/{_ID}-{_SPAN}\.csv\.gz|{CHECKPOINTS}/{_ID}\.arrow|"
+    rf"{CLOSING}/{_ID}\.json|_probe-[0-9a-f]{{16}}(/probe)?)",
     re.ASCII,
 )
 _EXPORTS = re.compile(rf"({_NAMES})\.csv(\.gz)?", re.ASCII)

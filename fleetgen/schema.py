@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a table or column changes."""
 
-DATA_VERSION = 2
+DATA_VERSION = 3
 """Raised when values change under the same configuration and seed."""
 
 Role = Literal["dimension", "measured", "derived", "event", "truth"]

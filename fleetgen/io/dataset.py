@@ -1,4 +1,4 @@
-"""The door to pyarrow for reading: columns as the counts that were written.
+"""The door to pyarrow for reading: tables, and columns as the counts that were written.
 
 On the caller's thread alone: one of Arrow's own that holds a Python file when the interpreter ends
 takes the process down.
@@ -6,7 +6,7 @@ takes the process down.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
-from fleetgen.io.tables import arrow_type
+from fleetgen.io.tables import arrow_schema, arrow_type
 from fleetgen.schema import Column, Table
 from fleetgen.spec import NULL, Chunk, Codes, Instants, Plain, RowGroup
 
@@ -26,6 +26,42 @@ Source = Any
 """A path, or a file open for reading bytes."""
 
 _CSV_BLOCK_BYTES = 1 << 23
+
+
+def read_table(
+    sources: Source | Iterable[Source],
+    columns: Sequence[str] | None = None,
+    filters: Any = None,
+) -> pa.Table:
+    """Read files of one table, in the order given.
+
+    `filters` are those of `pyarrow.parquet.read_table`; row groups that cannot match are skipped.
+    """
+    names = None if columns is None else list(columns)
+    return pa.concat_tables(
+        pq.read_table(source, columns=names, filters=filters, partitioning=None, use_threads=False)
+        for source in _listed(sources)
+    )
+
+
+def _listed(sources: Source | Iterable[Source]) -> Iterable[Source]:
+    if isinstance(sources, str) or hasattr(sources, "read") or not isinstance(sources, Iterable):
+        return [sources]
+    return sources
+
+
+def read_csv(table: Table, sources: Source | Iterable[Source], time_zone: str) -> pa.Table:
+    """Read CSV files of `table`, packed or not, with the types of its Parquet files."""
+    schema = arrow_schema(table, time_zone)
+    utc = pa.timestamp("ms", "UTC")
+    options = pyarrow.csv.ConvertOptions(
+        column_types={f.name: utc if pa.types.is_timestamp(f.type) else f.type for f in schema},
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    files = [pyarrow.csv.read_csv(each, convert_options=options) for each in _listed(sources)]
+    return pa.concat_tables(files).cast(schema)
 
 
 @dataclass(frozen=True)
