@@ -867,6 +867,7 @@ TEST = {
     "at": "2025-01-02T22:00:00",
     "duration_minutes": 360.0,
 }
+NEW_UNIT = {"kind": "replacement", "target": JAR, "at": "2025-01-02T10:00:00"}
 FAILING = {"kind": "profile", "value": "failing", "target": JAR}
 PROFILE = {"share": 1.0, "soh_per_year": 0.05, "resistance_per_year": 0.1}
 
@@ -1189,6 +1190,12 @@ def test_shares_may_be_rounded():
         ),
         (without(TEST, "duration_minutes"), ["capacity_test needs it"]),
         (TEST | {"duration_minutes": 361.0}, ["= 361.0", "at most 6 hours"]),
+        # replacements
+        (NEW_UNIT | {"at": "2025-01-02T00:00:00"}, ["on the hour, from 01:00 to 23:00"]),
+        (NEW_UNIT | {"at": "2025-01-02T10:00:01"}, ["on the hour"]),
+        (NEW_UNIT | {"duration_minutes": 60.0}, ["takes an hour", "leave it out"]),
+        (NEW_UNIT | {"target": STRING}, ["is a string, and replacement is for a jar"]),
+        (NEW_UNIT | {"value": "failing"}, ["replacement has none"]),
     ],
 )
 def test_each_fault_of_an_injection_is_told_by_its_path(injection, parts):
