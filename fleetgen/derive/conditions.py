@@ -162,12 +162,8 @@ def spans(
     told: list[tuple[int, int]] = []
     for name, limit in ((CRITICAL, level.critical), (WARNING, level.warning), (CLEAR, level.clear)):
         for a, b in _streaks(values > limit):
-            at_edge = a == 0 or b == len(known)
-            if name == CLEAR:
-                matters = at_edge or any(a <= first < b for first, _ in told)
-            else:
-                matters = at_edge or at_s[b - 1] - at_s[a] >= needed_s(rule)
-            if not matters:
+            long = name != CLEAR and at_s[b - 1] - at_s[a] >= needed_s(rule)
+            if not (a == 0 or b == len(known) or long or any(a <= i < b for i, _ in told)):
                 continue
             told.append((a, b))
             gaps = a + 1 + np.flatnonzero(np.diff(at_s[a:b]) > axis.step_s)
