@@ -14,6 +14,7 @@ from fleetgen.schema import (
     MODES,
     SCHEMA_VERSION,
     SINGLE_FILES,
+    SPANS,
     TELEMETRY,
     Column,
     Table,
@@ -66,7 +67,7 @@ One CSV file, of episodes that touch the run; made again when a run is extended.
 def page() -> str:
     """The whole page."""
     series, entities, episodes = (
-        map(_section, tables) for tables in (TELEMETRY, DIMENSIONS, EPISODES)
+        map(_section, tables) for tables in ((*TELEMETRY, *SPANS), DIMENSIONS, EPISODES)
     )
     parts = [HEAD, SERIES, *series, ENTITIES, *entities, WHAT_HAPPENED, *episodes]
     return "\n\n".join(parts) + "\n"

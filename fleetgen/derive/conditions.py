@@ -155,32 +155,30 @@ def spans(
         return []
     start_s = axis.first_s + int(axis.bounds[day]) * axis.step_s
     cut_s = int(axis.cuts_s[day])
+    if readings.size == 1:
+        return _only(asset, rule, level, start_s, cut_s, int(readings[0]))
     known = np.flatnonzero(readings != NULL)
     if not known.size:
         return [Condition(start_s, asset, rule.name, UNKNOWN, cut_s, 0, NULL)]
     rows = []
+    if known[0] > 0:
+        first_s = start_s + axis.step_s * int(known[0])
+        rows.append(Condition(start_s, asset, rule.name, UNKNOWN, first_s, 0, NULL))
     sign = -1 if rule.below else 1
     values = sign * readings[known]
+    if not (values > level.clear).any():
+        return rows
     at_s = start_s + axis.step_s * known
     until_s = np.append(at_s[1:], cut_s)
-    if known[0] > 0:
-        rows.append(Condition(start_s, asset, rule.name, UNKNOWN, int(at_s[0]), 0, NULL))
     told: list[tuple[int, int]] = []
     for name, limit in ((CRITICAL, level.critical), (WARNING, level.warning), (CLEAR, level.clear)):
-        beyond = np.concatenate([[False], values > limit, [False]])
-        edges = np.flatnonzero(beyond[1:] != beyond[:-1])
-        for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            at_edge = a == 0 or b == len(known)
-            if name == CLEAR:
-                matters = at_edge or any(a <= first < b for first, _ in told)
-            else:
-                matters = at_edge or at_s[b - 1] - at_s[a] >= needed_s(rule)
-            if not matters:
+        for a, b in _streaks(values > limit):
+            long = name != CLEAR and at_s[b - 1] - at_s[a] >= needed_s(rule)
+            if not (a == 0 or b == len(known) or long or any(a <= i < b for i, _ in told)):
                 continue
             told.append((a, b))
             gaps = a + 1 + np.flatnonzero(np.diff(at_s[a:b]) > axis.step_s)
-            pieces = [a, *gaps.tolist(), b]
-            for i, j in pairwise(pieces):
+            for i, j in pairwise((a, *gaps.tolist(), b)):
                 extreme = sign * int(values[i:j].max())
                 row = int(at_s[i]), asset, rule.name, name, int(until_s[j - 1]), j - i, extreme
                 rows.append(Condition(*row))
@@ -212,6 +210,26 @@ def _unit_spans(
     return rows
 
 
+def _only(
+    asset: str, rule: AlertRule, level: Levels, start_s: int, cut_s: int, reading: int
+) -> list[Condition]:
+    """`spans` of a day with one reading, which is the first and the last."""
+    if reading == NULL:
+        return [Condition(start_s, asset, rule.name, UNKNOWN, cut_s, 0, NULL)]
+    beyond = -reading if rule.below else reading
+    return [
+        Condition(start_s, asset, rule.name, name, cut_s, 1, reading)
+        for name, limit in zip((CLEAR, WARNING, CRITICAL), level, strict=True)
+        if beyond > limit
+    ]
+
+
+def _streaks(flags: Flags) -> list[tuple[int, int]]:
+    """Positions [first, end) of the runs of flags that are set."""
+    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
 # --- the gates of a string ------------------------------------------------------------------------
 
 
@@ -237,14 +255,17 @@ class Gates:
         """The samples of the block."""
         return axis(self.grid, self.block, 0)
 
-    @cached_property
-    def _since_s(self) -> Ints:
-        """Time since the last known sample in another mode than float, (row,)."""
-        at_s = self.samples.first_s + self.samples.step_s * np.arange(self.mode.size)
-        other = (self.mode != _FLOAT) & (self.mode != features.NO_MODE)
-        last_s = np.where(other, at_s, self.unsettled_s)
-        since: Ints = at_s - np.maximum.accumulate(last_s)
-        return since
+    def _settled(self, settled_s: int) -> Flags:
+        """Whether samples are of a string that has been on float for so long, (row,)."""
+        step_s = self.samples.step_s
+        closed = (self.mode != _FLOAT) & (self.mode != features.NO_MODE)
+        last = np.flatnonzero(closed & ~np.append(closed[1:], False))
+        before = (self.unsettled_s - self.samples.first_s) // step_s
+        reach = -(-settled_s // step_s)
+        for row in (before, *last.tolist()):
+            closed[max(0, row) : max(0, row + reach)] = True
+        found: Flags = (self.mode == _FLOAT) & ~closed
+        return found
 
     @cached_property
     def _open(self) -> dict[tuple[Gate, int], Flags]:
@@ -260,7 +281,7 @@ class Gates:
         if key not in self._open:
             known = self.mode != features.NO_MODE
             if rule.gate == "float":
-                found = (self.mode == _FLOAT) & (self._since_s >= rule.settled_s)
+                found = self._settled(rule.settled_s)
             elif rule.gate == "discharge":
                 limit_cv = self.jars * (-levels(rule).warning + round(PER_UNIT * EMPTY_V)) // 10
                 emptied = (self.string_cv < limit_cv) & (self.string_cv != _NULL32)
@@ -271,6 +292,18 @@ class Gates:
         return self._open[key]
 
     @cached_property
+    def _firsts(self) -> dict[tuple[Gate, int], Ints]:
+        return {}
+
+    def firsts(self, rule: AlertRule) -> Ints:
+        """Row of the first sample of each day that may be read, that of the next day if none."""
+        key = rule.gate, rule.settled_s
+        if key not in self._firsts:
+            bounds = self.samples.bounds
+            self._firsts[key] = _firsts(self.open(rule), bounds) + bounds[:-1]
+        return self._firsts[key]
+
+    @cached_property
     def _open_hours(self) -> dict[tuple[Gate, int], tuple[Flags, Flags]]:
         return {}
 
@@ -278,13 +311,19 @@ class Gates:
         """Whether the samples of each complete hour of known mode may all be read, or any."""
         key = rule.gate, rule.settled_s
         if key not in self._open_hours:
-            counted = np.zeros((2, self.mode.size + 1), np.int64)
-            may = self.open(rule)
-            np.cumsum(may, out=counted[0, 1:])
-            np.cumsum(self.mode != features.NO_MODE, out=counted[1, 1:])
-            of, known = np.diff(counted[:, self.hour_bounds], axis=1)
+            of = _counted(self.open(rule), self.hour_bounds)
+            known = _counted(self.mode != features.NO_MODE, self.hour_bounds)
             self._open_hours[key] = (of > 0) & (of == known), of > 0
         return self._open_hours[key]
+
+
+def _counted(flags: Flags, bounds: Ints) -> Ints:
+    """Number of flags set in each [bounds[n], bounds[n + 1])."""
+    at = np.flatnonzero(flags) if flags.sum() * 8 < flags.size else None
+    if at is not None:
+        return np.diff(np.searchsorted(at, bounds))
+    at = np.flatnonzero(~flags)
+    return np.diff(bounds) - np.diff(np.searchsorted(at, bounds))
 
 
 def _firsts(flags: Flags, bounds: Ints) -> Ints:
@@ -343,13 +382,12 @@ def jar_samples(
             any_open & (hours[:, number] > 0) & (sign * scale * hours[:, column] > level.clear)
         )
         days = set((np.flatnonzero(crossed) // _HOURS_PER_DAY).tolist())
-        last = int(gates.hour_bounds[-1]) if gates.hour_bounds.size else 0
-        tail = counts[last:][may[last:]]
-        if (sign * scale * tail[tail != _NULL32].astype(np.int64) > level.clear).any():
+        last, firsts = int(gates.hour_bounds[-1]), gates.firsts(rule)
+        if last < counts.size:  # an hour without an end
             days.add(len(where.cuts_s) - 1)
-        firsts = _firsts(may, where.bounds) + where.bounds[:-1]
-        inside = np.flatnonzero(firsts < where.bounds[1:])
-        days |= set(inside[counts[firsts[inside]] == _NULL32].tolist())
+        if hours[:, number].sum() < last:
+            inside = np.flatnonzero(firsts < where.bounds[1:])
+            days |= set(inside[counts[firsts[inside]] == _NULL32].tolist())
         for day in sorted(days):
             part = slice(*where.bounds[day : day + 2].tolist())
             readings = np.where(
@@ -414,12 +452,11 @@ def hourly(counts: Counts, bounds: Ints) -> Ints:
     full = np.flatnonzero(bounds[1:] > bounds[:-1])
     if not full.size:
         return out
-    edges = bounds[:-1][full]
     part = counts[: bounds[-1]]
     known = part != _NULL32
-    out[full, 0] = np.add.reduceat(known, edges, dtype=np.int64)
+    out[:, 0] = _counted(known, bounds)
     kept = part if known.all() else np.where(known, part, 0)
-    out[full, 1] = np.add.reduceat(kept, edges, dtype=np.int64)
+    out[full, 1] = np.add.reduceat(kept, bounds[:-1][full], dtype=np.int64)
     return out
 
 
@@ -582,29 +619,33 @@ def _jar_rows(bank: Bank, rule: AlertRule, gates: Gates, readings: Ints) -> list
     readings, may = _gated(rule, gates, readings)
     level = levels(rule)
     rows = _string_unknown(bank.string_id, rule, where, may)
-    sign = -1 if rule.below else 1
     firsts = _firsts(may, where.bounds) + where.bounds[:-1]
     for j, units in enumerate(bank.jars):
-        if not bank.wanted[j]:
-            continue
-        known = readings[j] != NULL
-        mine = _firsts(known, where.bounds) + where.bounds[:-1]
-        called = mine != firsts
-        at = np.flatnonzero(known & (sign * readings[j] > level.clear))
-        called[np.searchsorted(where.bounds, at, side="right") - 1] = True
-        for day in np.flatnonzero(called).tolist():
-            part = readings[j, slice(*where.bounds[day : day + 2].tolist())]
-            rows += _own(_unit_spans(units, rule, level, where, day, part), where, day, firsts)
+        if bank.wanted[j]:
+            for day in _called(rule, level, where, readings[j], may):
+                part = readings[j, slice(*where.bounds[day : day + 2].tolist())]
+                rows += _own(_unit_spans(units, rule, level, where, day, part), where, day, firsts)
     return rows
+
+
+def _called(rule: AlertRule, level: Levels, where: Axis, readings: Ints, may: Flags) -> list[int]:
+    """Days that may have rows: something is beyond, or lacks though it may be read."""
+    known = readings != NULL
+    beyond = known & ((-1 if rule.below else 1) * readings > level.clear)
+    if not beyond.any() and (known == may).all():
+        return []
+    at = np.flatnonzero(beyond | (known != may))
+    days: list[int] = np.unique(np.searchsorted(where.bounds, at, side="right") - 1).tolist()
+    return days
 
 
 def _rows_of(asset: str, rule: AlertRule, gates: Gates, readings: Ints) -> list[Condition]:
     where = axis(gates.grid, gates.block, rule.window_s)
     readings, _ = _gated(rule, gates, readings)
-    rows = []
-    for day in range(len(where.cuts_s)):
+    level, rows = levels(rule), []
+    for day in _called(rule, level, where, readings, np.ones(readings.size, np.bool_)):
         part = readings[slice(*where.bounds[day : day + 2].tolist())]
-        rows += spans(asset, rule, levels(rule), where, day, part)
+        rows += spans(asset, rule, level, where, day, part)
     return rows
 
 
