@@ -85,6 +85,7 @@ IN_SOME_ORDER = [
 
 WHOLE_NUMBERS = {
     ("sample.py", "jar_hours[:, :, [features.V_SAMPLES, features.V_SUM]].sum(axis=0)"),
+    ("derive/past.py", "np.where(missing, 0, counts).sum(axis=-1)"),
 }
 """Sums of arrays of integers that are not turned into an `int` at once."""
 
