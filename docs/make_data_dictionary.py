@@ -11,10 +11,11 @@ from fleetgen.schema import (
     DATA_VERSION,
     DIMENSIONS,
     EPISODES,
+    HISTORIES,
     MODES,
+    RECORDS,
     SCHEMA_VERSION,
     SINGLE_FILES,
-    SPANS,
     TELEMETRY,
     Column,
     Table,
@@ -52,6 +53,11 @@ time with its offset, `2025-01-01T00:00:05+07:00`; a number has no digit below i
 `float32` it is the value of the Parquet file; booleans are `true` and `false`; a null is empty, an
 empty text is `""`."""
 
+OCCASIONS = """\
+## Records
+
+In parts, too, with a row for each thing that happens; a part in which nothing does has no file."""
+
 ENTITIES = """\
 ## Entities
 
@@ -61,15 +67,21 @@ One CSV file each, `TABLE.csv`; an entity appears when a selected battery belong
 WHAT_HAPPENED = """\
 ## What happened
 
-One CSV file, of episodes that touch the run; made again when a run is extended."""
+One CSV file each; made again when a run is extended. Columns that are marked *known at the end* may
+change then: never join them to earlier rows."""
 
 
 def page() -> str:
     """The whole page."""
-    series, entities, episodes = (
-        map(_section, tables) for tables in ((*TELEMETRY, *SPANS), DIMENSIONS, EPISODES)
+    chapters = (
+        (SERIES, TELEMETRY),
+        (OCCASIONS, RECORDS),
+        (ENTITIES, DIMENSIONS),
+        (WHAT_HAPPENED, (*EPISODES, *HISTORIES)),
     )
-    parts = [HEAD, SERIES, *series, ENTITIES, *entities, WHAT_HAPPENED, *episodes]
+    parts = [HEAD]
+    for head, tables in chapters:
+        parts += [head, *map(_section, tables)]
     return "\n\n".join(parts) + "\n"
 
 

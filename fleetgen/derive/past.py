@@ -95,7 +95,7 @@ def medians(values: Floats) -> Floats:
     if values.shape[-1] == 0:
         return np.full(values.shape[:-1], np.nan)
     ordered = np.sort(values, axis=-1)
-    known = (~np.isnan(values)).sum(axis=-1)
+    known = np.count_nonzero(~np.isnan(values), axis=-1)
     low = np.maximum(known - 1, 0) // 2
     high = np.minimum(known // 2, np.maximum(known - 1, 0))
     pair = np.take_along_axis(ordered, np.stack([low, high], axis=-1), axis=-1)
@@ -143,7 +143,7 @@ def _known(counts: Ints) -> Floats:
 def _mean(counts: Ints) -> Floats:
     """Mean along the last axis of counts that are known; NaN without any."""
     missing = counts == NULL
-    number = (~missing).sum(axis=-1)
+    number = np.count_nonzero(~missing, axis=-1)
     total = np.where(missing, 0, counts).sum(axis=-1)
     return np.where(number == 0, np.nan, total / np.maximum(number, 1))
 
@@ -333,8 +333,10 @@ class StringPast:
         self._take_tests(monday)
         weeks_per_year = DAYS_PER_YEAR / 7.0
         recent = ~np.isnan(self._growth[:, -LEVEL_WEEKS:])
-        back = np.where(recent, np.arange(LEVEL_WEEKS - 1, -1, -1), 0).sum(axis=1)
-        lag = (back / np.maximum(recent.sum(axis=1), 1) + 0.5) / weeks_per_year
+        back = np.zeros(len(self.units))
+        for week_back in range(LEVEL_WEEKS):
+            back = back + week_back * recent[:, -1 - week_back]
+        lag = (back / np.maximum(np.count_nonzero(recent, axis=1), 1) + 0.5) / weeks_per_year
         evidence = Evidence(
             age_years=(monday - self._installed) / DAYS_PER_YEAR,
             stress=np.where(
@@ -346,7 +348,7 @@ class StringPast:
             level=medians(self._growth[:, -LEVEL_WEEKS:]),
             lag_years=lag,
             trend=np.where(
-                (~np.isnan(self._growth)).sum(axis=1) >= TREND_WEEKS,
+                np.count_nonzero(~np.isnan(self._growth), axis=1) >= TREND_WEEKS,
                 theil_sen(self._growth) * weeks_per_year,
                 np.nan,
             ),

@@ -237,7 +237,7 @@ NODES = _nodes()
 
 def _until(alive: Floats, probability: float) -> Floats:
     """Days for which a unit survives with at least `probability`, (unit,)."""
-    i = np.maximum(1, np.minimum((alive >= probability).sum(axis=1), len(NODES) - 1))
+    i = np.maximum(1, np.minimum(np.count_nonzero(alive >= probability, axis=1), len(NODES) - 1))
     row = np.arange(len(alive))
     high, low = alive[row, i - 1], alive[row, i]
     step = np.where(high > low, (high - probability) / np.where(high > low, high - low, 1.0), 1.0)

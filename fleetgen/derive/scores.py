@@ -124,14 +124,11 @@ class Scores:
         """Chance that of a life that ends within 90 days and one that does not, the first has the
         higher probability, equal ones counting half; None without both.
         """  # noqa: D205
-        fail, live = sum(self.failing), sum(self.surviving)
-        if not fail or not live:
-            return None
-        below, twice = 0, 0
+        fail, live, twice = 0, 0, 0
         for f, s in zip(self.failing, self.surviving, strict=True):
-            twice += f * (2 * below + s)
-            below += s
-        return twice / (2 * fail * live)
+            twice += f * (2 * live + s)
+            fail, live = fail + f, live + s
+        return twice / (2 * fail * live) if fail and live else None
 
 
 def phm08_millionths(error_days: Ints) -> Ints:

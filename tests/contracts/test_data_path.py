@@ -85,6 +85,7 @@ IN_SOME_ORDER = [
 
 WHOLE_NUMBERS = {
     ("derive/features.py", "counts.sum(axis=axis)"),
+    ("derive/past.py", "np.where(missing, 0, counts).sum(axis=-1)"),
 }
 """Sums of arrays of integers that are not turned into an `int` at once."""
 
