@@ -67,7 +67,7 @@ One CSV file each, `TABLE.csv`; an entity appears when a selected battery belong
 WHAT_HAPPENED = """\
 ## What happened
 
-One CSV file each; made again when a run is extended. Columns that are marked *known at the end* may
+One CSV file each; made again when a run is extended. Columns that are marked *known at end* may
 change then: never join them to earlier rows."""
 
 
