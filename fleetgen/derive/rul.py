@@ -42,15 +42,14 @@ _MONTH, _QUARTER = 30.0, 90.0
 @kernel
 def _exponentials(x: Floats) -> Floats:
     out = np.empty_like(x)
-    flat, to = x.ravel(), out.ravel()
-    for i in range(flat.size):
-        to[i] = exponential(flat[i]) if flat[i] == flat[i] else flat[i]
+    for i in range(x.size):
+        out[i] = exponential(x[i]) if x[i] == x[i] else x[i]
     return out
 
 
 def exponentials(x: Floats) -> Floats:
-    """e**x of an array; NaN of NaN."""
-    return _exponentials(np.ascontiguousarray(x))
+    """e**x of an array of any shape; NaN of NaN."""
+    return _exponentials(np.ascontiguousarray(x).ravel()).reshape(x.shape)
 
 
 class Evidence(NamedTuple):
@@ -74,9 +73,6 @@ class Evidence(NamedTuple):
     test_capacity: Floats
     test_age_years: Floats
     test_censored: Floats
-
-
-# --- what follows ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
