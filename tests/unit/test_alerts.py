@@ -16,7 +16,9 @@ from statistics import median
 import pandas as pd
 import pytest
 
+from fleetgen import score
 from fleetgen.derive import alerts, conditions
+from fleetgen.errors import ConfigError
 from fleetgen.spec import ALERT_RULES, NULL, TimeGrid
 from tests import tiny
 
@@ -653,3 +655,104 @@ def test_no_second_alert_while_one_is_open():
     assert [row["triggered_at"] for row in of_room(*rows)] == [1000 * at(1, 10, 10)]
     again = [("clear", at(1, 21), at(1, 22), 31.0), ("warning", at(1, 21), at(1, 21, 20), 31.0)]
     assert len(of_room(*rows, *again)) == 2
+
+
+# --- the score ------------------------------------------------------------------------------------
+
+
+def raised(day, severity="critical", until=None, kind="jar_voltage_low", jar="S-J1"):
+    return {
+        "alert_type": kind,
+        "severity": severity,
+        "battery_id": jar,
+        "string_id": None if jar is None and kind == "room_temperature" else "S",
+        "sensor_id": "E" if jar is None and kind == "room_temperature" else None,
+        "triggered_at": 1000 * at(day, 0),
+        "resolved_at": None if until is None else 1000 * at(until, 0),
+    }
+
+
+def test_the_score_by_hand():
+    year = replace(GRID, duration_s=365 * DAY_S + DAY_S // 4)
+    fails = score.Trouble("S-J1", "dry_out", at(100, 0), due_s=at(200, 0))
+    out = score.Trouble("S", score.CHARGER, at(300, 0), at(310, 0))
+    hot = score.Trouble("E", score.COOLING, at(20, 0), at(21, 0))
+    rows = [
+        raised(150),  # fails
+        raised(60, until=69),  # 31 days before it begins to
+        raised(60, until=71),  # 29 days before
+        raised(150, until=160, jar="S-J2"),  # of another jar
+        raised(305, jar="S-J2", severity="warning", until=306),  # the charger's
+        raised(305, jar="S-J2", kind="resistance_increase"),  # which no charger explains
+        raised(20, jar="S-J2", kind="jar_temperature", until=22),  # the room's
+        raised(150, jar=None, kind="string_temperature_spread"),  # of the string, for a jar
+    ]
+    found = score.score(rows, [fails, out, hot], year)
+    assert found == {
+        "string_s": 31_557_600,
+        "raised/jar_voltage_low/critical": 4,
+        "true/jar_voltage_low/critical": 2,
+        "false/jar_voltage_low/critical": 2,
+        "raised/jar_voltage_low/warning": 1,
+        "true/jar_voltage_low/warning": 1,
+        "raised/resistance_increase/critical": 1,
+        "false/resistance_increase/critical": 1,
+        "raised/jar_temperature/critical": 1,
+        "true/jar_temperature/critical": 1,
+        "raised/string_temperature_spread/critical": 1,
+        "true/string_temperature_spread/critical": 1,
+        "due/dry_out": 1,
+        "caught/dry_out": 1,
+        "lead_s/dry_out": 50 * DAY_S,
+    }
+    rates = score.rates(found)
+    assert rates["false_critical_per_string_year"] == 3.0
+    assert rates["precision"] == 5 / 8
+    assert rates["precision_critical"] == 4 / 7
+    assert rates["recall/dry_out"] == 1.0
+
+
+def test_nothing_raised_has_no_precision():
+    found = score.rates(score.score([], [], GRID))
+    assert (found["precision"], found["false_critical_per_string_year"]) == (None, 0.0)
+
+
+def test_an_alert_that_was_over_when_the_end_came_caught_nothing():
+    fails = score.Trouble("S-J1", "dry_out", at(1, 0), due_s=at(3, 0))
+    found = score.score([raised(1, until=2)], [fails], GRID)
+    assert ("caught/dry_out" in found, found["due/dry_out"]) == (False, 1)
+
+
+# --- configuration --------------------------------------------------------------------------------
+
+
+def test_all_faults_of_the_rules_at_once():
+    with pytest.raises(ConfigError) as told:
+        tiny.config(
+            alerts__room_temperature={"warning": 200.0, "persistence_seconds": 1.5, "typo": 1},
+            alerts__jar_voltage_low={"warning": 12.0},
+            alerts__jar_temperature={"warning": 40.0},
+            alerts__ripple_current=3,
+            alerts__room={},
+        )
+    lines = str(told.value).splitlines()
+    assert len(lines) == 7
+    for part in (
+        "room_temperature.warning = 200.0: must be a level from -20 to 70 degC",
+        "room_temperature.persistence_seconds = 1.5: must be a whole number",
+        "room_temperature.typo = 1: no such key; known: warning, critical, clear",
+        "jar_voltage_low.critical = 12.9: must be at most warning, 12",
+        "jar_temperature.critical = none: warning and critical are given together",
+        "ripple_current = 3: must be a table of keys",
+        "alerts.room = {}: no such key",
+    ):
+        assert any(part in line for line in lines), part
+
+
+def test_levels_are_of_the_plan():
+    usual, other = tiny.config(), tiny.config(alerts__room_temperature={"warning": 27.0})
+    assert usual.to_alert_rules() == ALERT_RULES
+    assert usual.digest() != other.digest()
+    assert [r for r in other.to_alert_rules() if r not in ALERT_RULES] == [
+        replace(RULE, warning=27.0)
+    ]
