@@ -31,6 +31,8 @@ from fleetgen.schema import (
     STATES_FILE,
     TABLES,
     TELEMETRY,
+    THROUGHPUT_ERROR,
+    THROUGHPUT_TRUE,
 )
 from fleetgen.spec import FileEntry, PartJob, Receipt, StringJob
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key, part_path, part_tables
@@ -87,12 +89,19 @@ def clean(store: Store) -> None:
 
 
 def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
-    """Receipts in the order of the plan; states are those at its end, not at an earlier one."""
+    """Receipts in the order of the plan; what is of an end is of its end, not of an earlier one."""
     for job in plan.parts:
         receipt = manifest.read_receipt(store, job.key, plan.run.plan_digest)
         at_end = job.block.end_day == plan.run.grid.end_day
         _check(store, job, receipt, at_end)
-        yield receipt if at_end else replace(receipt, states={})
+        yield receipt if at_end else _without_end(receipt)
+
+
+def _without_end(receipt: Receipt) -> Receipt:
+    """Leave out of a receipt what it tells of the end of a run."""
+    of_end = (THROUGHPUT_TRUE, THROUGHPUT_ERROR)
+    kept = {name: each for name, each in receipt.statistics.items() if name not in of_end}
+    return replace(receipt, states={}, statistics=kept)
 
 
 def _check(store: Store, job: PartJob, receipt: Receipt, at_end: bool) -> None:
