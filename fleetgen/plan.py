@@ -39,7 +39,7 @@ BYTES_PER_ROW = {
         "telemetry_string_raw": 2.8,
         "telemetry_string_calc": 1.3,
         "telemetry_env": 3.6,
-        "feature_store": 41.0,
+        "feature_store": 52.0,
         "rul_truth": 9.0,
     },
     "csv.gz": {
@@ -48,7 +48,7 @@ BYTES_PER_ROW = {
         "telemetry_string_raw": 11.0,
         "telemetry_string_calc": 5.6,
         "telemetry_env": 9.0,
-        "feature_store": 54.0,
+        "feature_store": 66.0,
         "rul_truth": 8.0,
     },
 }

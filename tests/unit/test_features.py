@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fleetgen import system, task
 from fleetgen.config import RunConfig
 from fleetgen.derive import features
 from fleetgen.model import events
@@ -41,6 +42,20 @@ OUTAGES = [  # start from the start of the run [s], length [s]
     (4 * DAY_S - HOUR_S, 30),
 ]
 SELF_TEST = (3 * DAY_S + 10 * HOUR_S, 60)
+
+
+@pytest.fixture(autouse=True)
+def own_events():
+    """Events that a test puts in the place of the drawn ones are remembered by no other."""
+
+    def forget():
+        system.system_model.cache_clear()
+        system._timeline.cache_clear()
+        task._slow_path.cache_clear()
+
+    forget()
+    yield
+    forget()
 
 
 @pytest.fixture
