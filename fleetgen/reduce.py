@@ -41,13 +41,9 @@ from fleetgen.schema import (
     SPLIT,
     STATES_FILE,
     TABLES,
-<<<<<<< HEAD
-    Table,
-=======
-    TELEMETRY,
     THROUGHPUT_ERROR,
     THROUGHPUT_TRUE,
->>>>>>> 76971db1387fec3fc3793627ca9fb8e76011e8e8
+    Table,
 )
 from fleetgen.spec import Codes, FileEntry, PartJob, Receipt, RowGroup, StringJob
 from fleetgen.task import CHECKPOINTS, MEMBERS, member_key, part_path, part_tables
@@ -139,32 +135,23 @@ def _gathered(plan: Plan, store: Store) -> Iterator[Receipts]:
 
 
 def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
-<<<<<<< HEAD
-    """Receipts in the order of the plan; states are those at its end, not at an earlier one."""
+    """Receipts in the order of the plan; what is of an end is of its end, not of an earlier one."""
 
     def read(job: PartJob) -> Receipt:
         receipt = manifest.read_receipt(store, job.key, plan.run.plan_digest)
         at_end = job.block.end_day == plan.run.grid.end_day
         _check(store, job, receipt, at_end)
-        return receipt if at_end else replace(receipt, states={}, swaps={}, events=())
+        return receipt if at_end else _without_end(receipt)
 
     with ThreadPoolExecutor(READERS) as pool:
         yield from export.in_order(pool, read, plan.parts, READERS)
-=======
-    """Receipts in the order of the plan; what is of an end is of its end, not of an earlier one."""
-    for job in plan.parts:
-        receipt = manifest.read_receipt(store, job.key, plan.run.plan_digest)
-        at_end = job.block.end_day == plan.run.grid.end_day
-        _check(store, job, receipt, at_end)
-        yield receipt if at_end else _without_end(receipt)
 
 
 def _without_end(receipt: Receipt) -> Receipt:
     """Leave out of a receipt what it tells of the end of a run."""
     of_end = (THROUGHPUT_TRUE, THROUGHPUT_ERROR)
     kept = {name: each for name, each in receipt.statistics.items() if name not in of_end}
-    return replace(receipt, states={}, statistics=kept)
->>>>>>> 76971db1387fec3fc3793627ca9fb8e76011e8e8
+    return replace(receipt, states={}, swaps={}, events=(), statistics=kept)
 
 
 def _check(store: Store, job: PartJob, receipt: Receipt, at_end: bool) -> None:

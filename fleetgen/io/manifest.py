@@ -155,15 +155,20 @@ def check_identity(store: Store, identity: Mapping[str, Any], digest: str) -> No
 
 def read_run(store: Store) -> RunRecord:
     """Identity of the data set."""
-    if not store.exists(RUN):
+    try:
+        return _load(store, RUN, "run", RunRecord)
+    except StorageError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
         way = "Check where it lies."
         if store.exists(MANIFEST):
             way = (
                 f"Its plan is in the manifest, too: `fleetgen generate --from {store.url}/"
                 f"{MANIFEST} --output-dir ANOTHER` makes it again."
             )
-        raise StorageError(f"{store.url!r} is no data set of fleetgen: it has no {RUN}. {way}")
-    return _load(store, RUN, "run", RunRecord)
+        raise StorageError(
+            f"{store.url!r} is no data set of fleetgen: it has no {RUN}. {way}"
+        ) from error
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
