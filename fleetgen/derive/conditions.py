@@ -381,7 +381,13 @@ def jar_samples(
         crossed = (
             any_open & (hours[:, number] > 0) & (sign * scale * hours[:, column] > level.clear)
         )
-        days = set((np.flatnonzero(crossed) // _HOURS_PER_DAY).tolist())
+        days = set()
+        for hour in np.flatnonzero(crossed).tolist():
+            a, b = gates.hour_bounds[hour : hour + 2].tolist()
+            read = counts[a:b][may[a:b]]  # not all of an hour need be open
+            far = read.max() if sign > 0 else -read.min(where=read != _NULL32, initial=2**30)
+            if scale * int(far) > level.clear:
+                days.add(hour // _HOURS_PER_DAY)
         last, firsts = int(gates.hour_bounds[-1]), gates.firsts(rule)
         if last < counts.size:  # an hour without an end
             days.add(len(where.cuts_s) - 1)
