@@ -45,7 +45,8 @@ SERIES = f"""\
 ## Series
 
 Parquet, one file per part: `TABLE/location=.../string=.../month=YYYY-MM/part-DAY-DAYS.parquet`
-(without `string=` for a location's sensor). The features are in `feature_store.csv.gz`, too, and
+(without `string=` for a location's sensor). A part in which nothing was tested or measured by
+hand has no file of those tables. The features are in `feature_store.csv.gz`, too, and
 the tables of jars, up to {SINGLE_FILE_ROWS:,} rows, in {SINGLE}.
 
 In CSV (`--format csv.gz`, `fleetgen export`, all single files) an instant is ISO 8601 in local

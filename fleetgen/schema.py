@@ -695,8 +695,8 @@ ANOMALY = Table(
         Column(
             "entity_id",
             "id",
-            "the jar, string or environmental sensor whose channel fails, or the location, string "
-            "or jar to which an injected event happens",
+            "the jar (by the id of the first unit there), string or environmental sensor whose "
+            "channel fails, or the location, string or jar to which an injected event happens",
         ),
         Column(
             "channel",

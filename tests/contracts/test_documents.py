@@ -195,11 +195,9 @@ def test_what_can_be_injected_has_a_row() -> None:
 
 def test_what_is_said_to_be_absent_is_absent() -> None:
     (item,) = re.findall(r"^- Tables not there yet:.*?(?=^- )", README, re.MULTILINE | re.DOTALL)
-    tables, columns = (CODE.findall(part) for part in item.split("Columns not there yet:"))
-    assert len(tables) > 5
+    tables = CODE.findall(item)
+    assert tables
     assert not set(tables) & set(TABLES)
-    assert len(columns) > 2
-    assert not set(columns) & {column for table in TABLES.values() for column in table.names}
 
 
 def test_tables_are_all_named() -> None:

@@ -379,7 +379,8 @@ def damaged(store: Store, raw: bytes) -> str:
 
 def changed(**fields: object) -> bytes:
     document = {"format": 1, "kind": "receipt", "job": RECEIPT.job, "files": [], "statistics": {}}
-    return json.dumps({**document, "states": {}, "plan": "d1", **fields}).encode()
+    rest = {"states": {}, "swaps": {}, "events": [], "plan": "d1"}
+    return json.dumps({**document, **rest, **fields}).encode()
 
 
 def with_file(**fields: object) -> bytes:
