@@ -319,7 +319,7 @@ class Gates:
 
 def _counted(flags: Flags, bounds: Ints) -> Ints:
     """Number of flags set in each [bounds[n], bounds[n + 1])."""
-    at = np.flatnonzero(flags) if flags.sum() * 8 < flags.size else None
+    at = np.flatnonzero(flags) if np.count_nonzero(flags) * 8 < flags.size else None
     if at is not None:
         return np.diff(np.searchsorted(at, bounds))
     at = np.flatnonzero(~flags)
@@ -391,7 +391,7 @@ def jar_samples(
         last, firsts = int(gates.hour_bounds[-1]), gates.firsts(rule)
         if last < counts.size:  # an hour without an end
             days.add(len(where.cuts_s) - 1)
-        if hours[:, number].sum() < last:
+        if int(hours[:, number].sum()) < last:
             inside = np.flatnonzero(firsts < where.bounds[1:])
             days |= set(inside[counts[firsts[inside]] == _NULL32].tolist())
         for day in sorted(days):
@@ -425,7 +425,7 @@ def _mean(total: Ints, number: Ints, per_unit: int | Ints = 1) -> Ints:
 
 def _median_twice(values: Ints) -> Ints:
     """Twice the median of those values (jar, hour) that are not `NULL`; NULL of nothing."""
-    known = (values != NULL).sum(axis=0)
+    known = np.count_nonzero(values != NULL, axis=0)
     ordered = np.sort(np.where(values == NULL, np.iinfo(np.int64).max, values), axis=0)
     hours = np.arange(values.shape[1])
     low, high = (
@@ -563,8 +563,8 @@ def _increase(baseline_uohm: Ints, jar_hours: Ints, days: int) -> Ints:
     found = parts[..., features.READING]
     position = np.where(found == NULL, -1, np.arange(_HOURS_PER_DAY)).max(axis=2)
     last = np.take_along_axis(found, np.maximum(position, 0)[..., np.newaxis], 2)[..., 0]
-    number = parts[..., features.C_SAMPLES].sum(axis=2)
-    degrees = _mean(parts[..., features.C_SUM].sum(axis=2), number, PER_UNIT // 10)
+    number = features.whole_sum(parts[..., features.C_SAMPLES], 2)
+    degrees = _mean(features.whole_sum(parts[..., features.C_SUM], 2), number, PER_UNIT // 10)
     known = (position >= 0) & (number > 0)
     over_k = np.where(known, degrees, 0) / PER_UNIT - params.REFERENCE_TEMPERATURE.value
     at_25 = np.where(known, last, 0) / (1.0 - params.RESISTANCE_TEMPERATURE.value * over_k)

@@ -193,13 +193,6 @@ def test_what_can_be_injected_has_a_row() -> None:
     assert sorted({*CODE.findall(table)} - {"channel"}) == sorted(known)
 
 
-def test_what_is_said_to_be_absent_is_absent() -> None:
-    (item,) = re.findall(r"^- Tables not there yet:.*?(?=^- )", README, re.MULTILINE | re.DOTALL)
-    tables = CODE.findall(item)
-    assert tables
-    assert not set(tables) & set(TABLES)
-
-
 def test_tables_are_all_named() -> None:
     assert set(TABLES) <= set(re.findall(r"\w+", README))
 
