@@ -68,17 +68,6 @@ def instant_prefix(first_ms: int, step_ms: int, rows: int) -> Words:
     return out
 
 
-def scattered_prefix(instants_ms: NDArray[np.int64]) -> Words:
-    """Prefix sums of the multipliers B of any instants, uint64 (2, rows + 1)."""
-    out = np.zeros((2, len(instants_ms) + 1), np.uint64)
-    one = np.empty((2, 2), np.uint64)
-    k0, k1 = _words("lane 0"), _words("lane 1")
-    for i, instant in enumerate(instants_ms.tolist()):
-        _prefix(k0, k1, instant, 1, one)
-        out[:, i + 1] = out[:, i] + one[:, 1]
-    return out
-
-
 @kernel
 def _mixed(k: Key, counts: NDArray[np.int64], out: Words) -> None:
     for i in range(counts.size):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fleetgen import digest, sample
 from fleetgen.config import load
 from fleetgen.model import events
-from fleetgen.schema import FEATURE_STORE, SCATTERED, TABLES, TELEMETRY, Column, Table
+from fleetgen.schema import FEATURE_STORE, TABLES, TELEMETRY, Column, Table
 from fleetgen.spec import (
     DEFAULT_SCENARIO,
     NULL,
@@ -434,7 +434,7 @@ def test_files_hold_what_their_receipts_say(tmp_path, writer):
             assert digests_of_file(path, schema) == entry["digests"], entry["path"]
             assert readers.read_table(str(path)).num_rows == entry["rows"]
             seen.add(entry["table"])
-    assert seen == {schema.name for schema in TELEMETRY} - {schema.name for schema in SCATTERED}
+    assert seen == {schema.name for schema in TELEMETRY}
 
 
 def test_both_writers_have_equal_digests(tmp_path):
