@@ -191,15 +191,23 @@ class Upkeep:
         open_ = [Test(*each, UNDER_WAY, None) for each in self._open_tests if each[1] < until_s]
         return [*self._tests, *open_]
 
+    def begun(self, until_s: int) -> list[Swap]:
+        """Swaps whose work began before an instant, the end of what was walked."""
+        return [*self.swaps, *(w for w in self._numbered() if w.off_s < until_s)]
+
+    def _numbered(self) -> list[Swap]:
+        """Swaps that are still to come, as if they came next."""
+        return [
+            w._replace(number=2 + sum(d[:2] == w[:2] for d in self.swaps))
+            for w in self.planned
+            if not w.number
+        ]
+
     def begin(self, day: int) -> list[Swap]:
         """Swaps of a local day, now for good."""
         start_s = self._model.grid.midnight_s(day)
         self._expect_trips(start_s)
-        due = [
-            w._replace(number=2 + sum(d[:2] == w[:2] for d in self.swaps))
-            for w in self.planned
-            if not w.number and w.at_s < start_s + SECONDS_PER_DAY
-        ]
+        due = [w for w in self._numbered() if w.at_s < start_s + SECONDS_PER_DAY]
         self._asked = [w for w in self._asked if w.at_s >= start_s + SECONDS_PER_DAY]
         for swap in due:
             self._pending.pop(swap[:2], None)  # what was found of the unit goes with it

@@ -166,7 +166,7 @@ def _check(store: Store, job: PartJob, receipt: Receipt, at_end: bool) -> None:
         reason = "its states are not those of its batteries"
     elif any(not sketch.keys() >= _SKETCH for sketch in receipt.statistics.values()):
         reason = "its statistics are not whole"
-    elif any(row.keys() != set(MAINTENANCE_EVENT.names) for row in receipt.events):
+    elif not all(map(_is_event, receipt.events)):
         reason = "its events are not whole"
     if reason:
         raise StorageError(
@@ -176,6 +176,18 @@ def _check(store: Store, job: PartJob, receipt: Receipt, at_end: bool) -> None:
 
 
 _SKETCH = {"rows", "total", "low", "high"}
+
+
+def _is_event(row: Mapping[str, object]) -> bool:
+    """Whether a row of a receipt is one of `maintenance_event`."""
+    columns = MAINTENANCE_EVENT.columns
+    return row.keys() == {c.name for c in columns} and all(
+        c.nullable if row[c.name] is None else type(row[c.name]) is _TYPES.get(c.kind, str)
+        for c in columns
+    )
+
+
+_TYPES: dict[str, type] = {"instant": int}
 
 
 def _chain(parts: Iterable[FileEntry], closing: Iterable[FileEntry]) -> Iterator[FileEntry]:

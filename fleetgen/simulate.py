@@ -45,11 +45,12 @@ class SlowPath:
     `mode` is (string, row). The discharge currents of string s on day d are
     `currents[load_offset[s, d] : load_offset[s, d + 1]]`.
 
-    `swap` (swap, 7) are the new units as `crew.Swap`. `end_days`, `by_mode`, `failure` and
-    `onset_days` are the lives (see `life.Lives`) of all units: those of the start, string by
-    string, then those of the swaps. `test` (test, 4) has string, start, end [s] and how it stands
-    (`maintenance.Test`), `test_jar` (test, jar, 5) what `measure.Capacity` has; `round`
-    (round, 2) string and start, `round_jar` (round, jar, 4) the readings of impedance rounds.
+    `swap` (swap, 7) are the new units as `crew.Swap`, the last perhaps after the end. `end_days`,
+    `by_mode`, `failure` and `onset_days` are the lives (see `life.Lives`) of all units: those of
+    the start, string by string, then those of the swaps. `test` (test, 4) has string, start, end
+    [s] and how it stands (`maintenance.Test`), `test_jar` (test, jar, 5) what `measure.Capacity`
+    has; `round` (round, 2) string and start, `round_jar` (round, jar, 4) the readings of impedance
+    rounds.
     """
 
     first_day: Ints
@@ -365,7 +366,7 @@ def slow_path(model: SystemModel, end_day: int | None = None) -> SlowPath:  # no
     return walk.path(
         first,
         end,
-        swap=_table(upkeep.swaps, len(Swap._fields)),
+        swap=_table(upkeep.begun(grid.midnight_s(end)), len(Swap._fields)),
         end_days=np.array([each.end_days[j] for each, j in of_units]),
         by_mode=np.array([each.by_mode[j] for each, j in of_units], np.uint8),
         failure=np.array([each.mode[j] for each, j in of_units], np.int64),

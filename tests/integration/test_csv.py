@@ -190,9 +190,9 @@ def test_a_single_file_is_all_parts_behind_one_header(
 def test_a_single_file_lies_by_string_block_jar_and_instant(whole: DataSet) -> None:
     lines = text_of(whole.path / FILES[1]).decode().splitlines()[1:]
     keys = [line.split(",")[:2] for line in lines]
-    strings = list(dict.fromkeys(battery.rpartition("-")[0] for _, battery in keys))
+    strings = list(dict.fromkeys(battery.rpartition("-J")[0] for _, battery in keys))
     order = [
-        (strings.index(battery.rpartition("-")[0]), ts[:10], battery, ts) for ts, battery in keys
+        (strings.index(battery.rpartition("-J")[0]), ts[:10], battery, ts) for ts, battery in keys
     ]
     assert order == sorted(order)
     assert len({*order}) == len(order)
