@@ -33,6 +33,7 @@ class Summary:
     failed: Counter[str] = field(default_factory=Counter)
     soh_milli_pct: list[int] = field(default_factory=list)
     cycles: Counter[int] = field(default_factory=Counter)
+    replaced: int = 0
 
     def take(self, receipt: Receipt) -> None:
         """Add what one part wrote."""
@@ -46,6 +47,7 @@ class Summary:
             column.total += sketch["total"]
             column.low = min(column.low, sketch["low"])
             column.high = max(column.high, sketch["high"])
+        self.replaced += len(receipt.swaps)
         for state in receipt.states.values():
             self.profiles[state["profile"]] += 1
             self.failed[state["profile"]] += int(state["failed"])
@@ -54,7 +56,7 @@ class Summary:
 
     @property
     def batteries(self) -> int:
-        """Jars whose final state is known."""
+        """Units whose final state is known, with those that were replaced."""
         return len(self.soh_milli_pct)
 
     def soh_pct(self) -> tuple[float, float, float]:
