@@ -55,6 +55,10 @@ STEPS = {
     "receipt": ("fleetgen.io.manifest.write_receipt",),
     "read the slow path": ("fleetgen.task._slow_path",),
     "states at the end": ("fleetgen.truth.final_states",),
+    "maintenance and remaining life": (
+        "fleetgen.records.rul_group",
+        "fleetgen.records.events",
+    ),
 }
 OTHER = "everything else"
 

@@ -148,7 +148,9 @@ def check_scenario(
         _check_duration(faults, keys, each)
         once = each.kind in ("profile", "failure_mode")  # of those a jar has one
         what: tuple[object, ...] = (each.kind, each.target)
-        if not once:
+        if each.kind == "replacement" and each.at is not None:  # of a day, one
+            what += (each.at.date(),)
+        elif not once:
             what += (each.at, each.duration_s, each.value, each.channel)
         if what in first:
             rule = f"{first[what]} says the same, or of the same target; keep one"

@@ -16,8 +16,8 @@ def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
     lines = [
         "# Data generation report",
         "",
-        f"{summary.batteries:,} batteries, {days:g} days from {grid.start}, a sample every "
-        f"{grid.interval_s} s, seed {run.seed}.",
+        f"{summary.batteries - summary.replaced:,} batteries, {days:g} days from {grid.start}, a "
+        f"sample every {grid.interval_s} s, seed {run.seed}.",
         "",
         f"fleetgen {__version__}, plan digest `{run.plan_digest}`.",
         "",
@@ -46,7 +46,7 @@ def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
         lines.append(f"| {name} | {unit} | {mean:.3f} | {low:g} | {high:g} |")
     lines += [
         "",
-        "## Batteries at the end of the run",
+        "## Batteries at the end of the run, or when they were replaced",
         "",
         "| profile | batteries | share | drawn with | worn out (SOH 80 % or less) |",
         "|---|--:|--:|--:|--:|",
@@ -60,6 +60,8 @@ def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
         )
     mean, low, high = summary.soh_pct()
     lines += [
+        "",
+        f"Replaced in the run: {summary.replaced:,}.",
         "",
         f"State of health: mean {mean:.2f} %, lowest {low:.2f} %, highest {high:.2f} %.",
         "",
@@ -105,7 +107,7 @@ def _maintenance(summary: Summary) -> list[str]:
         "|---|--:|",
         *(f"| {name} | {count:,} |" for name, count in sorted(summary.events.items())),
         "",
-        f"New units: {summary.renewed:,}.",
+        f"New units: {summary.replaced:,}.",
         "",
     ]
 

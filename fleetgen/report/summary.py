@@ -39,7 +39,7 @@ class Summary:
     alerts: Counter[str] = field(default_factory=Counter)
     rul: Scores = field(default_factory=Scores)
     events: Counter[str] = field(default_factory=Counter)
-    renewed: int = 0
+    replaced: int = 0
 
     def take_scores(self, scores: Mapping[str, Mapping[str, Any]]) -> None:
         """Add how alerts and predictions of one string or room did."""
@@ -60,7 +60,7 @@ class Summary:
             column.low = min(column.low, sketch["low"])
             column.high = max(column.high, sketch["high"])
         self.events.update(str(row["event_type"]) for row in receipt.events)
-        self.renewed += len(receipt.swaps)
+        self.replaced += len(receipt.swaps)
         for state in receipt.states.values():
             self.profiles[state["profile"]] += 1
             self.failed[state["profile"]] += int(state["failed"])
@@ -69,7 +69,7 @@ class Summary:
 
     @property
     def batteries(self) -> int:
-        """Jars whose final state is known."""
+        """Units whose final state is known, with those that were replaced."""
         return len(self.soh_milli_pct)
 
     def soh_pct(self) -> tuple[float, float, float]:

@@ -95,8 +95,9 @@ SLOW = (
 
 def assert_nothing_differs_before(made: DataSet, plain: DataSet, at: str) -> None:
     day = at[:10]
-    assert {key[2] for key in differing(made.digests, plain.digests)} >= {day}
-    assert min(key[2] for key in differing(made.digests, plain.digests)) == day
+    # What is left of a life is of the future, and shows what is to come.
+    days = {key[2] for key in differing(made.digests, plain.digests) if key[0] != "rul_truth"}
+    assert min(days) == day
     for table in (*SAMPLED, "feature_store"):
         instant, _ = TABLES[table].key
         early = []

@@ -9,7 +9,7 @@ import pytest
 
 from fleetgen.schema import TABLES
 from tests.conftest import Make
-from tests.properties.plan import SAMPLED, Changes, DataSet, position
+from tests.properties.plan import SAMPLED, Changes, DataSet, differing, position
 
 OUTAGE: Changes = {
     "run.start_date": "2024-02-28",
@@ -76,3 +76,8 @@ def test_a_sample_a_day_and_fewer(make: Make, whole: DataSet, interval: int) -> 
         entities = len({position(e) for e in expected[TABLES[name].key[1]].to_pylist()})
         assert rare.read(name).num_rows == entities * -(-6 * 86_400 // interval), name
         assert found.equals(expected), name
+    of_days = {k for k in whole.digests if k[0] not in (*SAMPLED, "feature_store")}
+    assert {k[0] for k in of_days} == {"rul_truth", "capacity_test_raw", "capacity_test_calc"}
+    assert differing(rare.digests, whole.digests, of_days) == []
+    events = "maintenance_event.csv"
+    assert (rare.path / events).read_bytes() == (whole.path / events).read_bytes()

@@ -1240,6 +1240,7 @@ def test_all_faults_of_all_injections_are_told_at_once():
 @pytest.mark.parametrize(
     ("first", "second"),
     [
+        (NEW_UNIT, NEW_UNIT | {"at": "2025-01-02T15:00:00"}),  # on one day
         (OUTAGE, without(OUTAGE, "duration_minutes") | {"duration_days": 0.0625}),
         (FAILING, FAILING | {"value": "healthy"}),
         (DRY_OUT, DRY_OUT | {"value": "corrosion"}),
