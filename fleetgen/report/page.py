@@ -107,8 +107,6 @@ def _maintenance(summary: Summary) -> list[str]:
         "|---|--:|",
         *(f"| {name} | {count:,} |" for name, count in sorted(summary.events.items())),
         "",
-        f"New units: {summary.replaced:,}.",
-        "",
     ]
 
 
