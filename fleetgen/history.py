@@ -100,29 +100,31 @@ def _until_s(job: HistoryJob) -> int:
 
 
 def derive(job: HistoryJob, store: Store) -> Derived:
-    """Read what was measured, and derive what follows from it."""
-    first = job.parts[0]
-    if isinstance(first, StringJob):
-        return _of_string(job, first, store)
-    place = Place(first.location.location_id, sensor_id=first.sensor_id)
-    found = _alerts(job, place, {rule.name: rule for rule in job.run.alerts}, store)
-    troubles = _room_troubles(first)
-    return _derived(job, found, [], {"alerts": score(found, troubles, job.run.grid, strings=0)})
-
-
-def _of_string(job: HistoryJob, first: StringJob, store: Store) -> Derived:
-    model = first.string.model
-    place = Place(first.location.location_id, first.system.system_id, first.string.string_id)
-    found = _alerts(job, place, rules_of(job.run.alerts, model), store)
-    run, s = job.run, first.string_index
+    """Read what was measured, derive what follows from it, and hold that against the truth."""
+    found, predicted = conclusions(job, store)
+    first, run = job.parts[0], job.run
+    if not isinstance(first, StringJob):
+        marks = {"alerts": score(found, _room_troubles(first), run.grid, strings=0)}
+        return _derived(job, found, predicted, marks)
     system = system_model(run.seed, first.location, first.system, run.grid, run.scenario)
-    troubles = string_troubles(system, slow_path_of(first), s, _room_troubles(first))
-    predicted = _predictions(job, first, store)
-    scores = {
+    of_string = slow_path_of(first), first.string_index
+    troubles = string_troubles(system, *of_string, _room_troubles(first))
+    marks = {
         "alerts": score(found, troubles, run.grid),
         "rul": _scored(job, predicted, store).counts(),
     }
-    return _derived(job, found, predicted, scores)
+    return _derived(job, found, predicted, marks)
+
+
+def conclusions(job: HistoryJob, store: Store) -> tuple[list[Alert], list[RowGroup]]:
+    """Alerts and predictions of a string or room, from what was measured alone."""
+    first, rules = job.parts[0], job.run.alerts
+    if not isinstance(first, StringJob):
+        place = Place(first.location.location_id, sensor_id=first.sensor_id)
+        return _alerts(job, place, {rule.name: rule for rule in rules}, store), []
+    place = Place(first.location.location_id, first.system.system_id, first.string.string_id)
+    found = _alerts(job, place, rules_of(rules, first.string.model), store)
+    return found, _predictions(job, first, store)
 
 
 def _room_troubles(part: PartJob) -> list[Trouble]:

@@ -937,6 +937,7 @@ SPLIT = Table(
             "10 days",
             unit=_INSTANT_UNIT,
             nullable=True,
+            known_at_end=True,
         ),
         Column(
             "embargo_until",
@@ -945,6 +946,7 @@ SPLIT = Table(
             "for features look back; null in a run under 10 days",
             unit=_INSTANT_UNIT,
             nullable=True,
+            known_at_end=True,
         ),
     ),
     "Which rows a model may learn from and which judge it. Cross it with time: train on rows of "
@@ -982,8 +984,15 @@ MAINTENANCE_EVENT = Table(
             "end; null: not before the end of the run",
             unit=_INSTANT_UNIT,
             nullable=True,
+            known_at_end=True,
         ),
-        Column("finding", "text", "what it showed; null: not complete", nullable=True),
+        Column(
+            "finding",
+            "text",
+            "what it showed; null: not complete",
+            nullable=True,
+            known_at_end=True,
+        ),
         Column("cause", "text", "of a replacement: what had been found", nullable=True),
         Column(
             "found_at",
@@ -992,7 +1001,13 @@ MAINTENANCE_EVENT = Table(
             unit=_INSTANT_UNIT,
             nullable=True,
         ),
-        Column("replacement_id", "text", "the unit in service from completed_at", nullable=True),
+        Column(
+            "replacement_id",
+            "text",
+            "the unit in service from completed_at",
+            nullable=True,
+            known_at_end=True,
+        ),
     ),
     "Maintenance that began in the run; nothing merely planned.",
 )

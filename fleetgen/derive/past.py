@@ -212,7 +212,7 @@ class StringPast:
         Returns
         -------
         RowGroup or None
-            Rows of `rul_prediction`, week after week for unit after unit; None without any.
+            Rows of `rul_prediction`, unit after unit for week after week; None without any.
         """
         self._waiting.extend(tests)
         weeks = [
@@ -221,8 +221,8 @@ class StringPast:
         ]
         rows = [
             (u, monday, values)
-            for u in range(len(self.units))
             for monday, served, values in weeks
+            for u in range(len(self.units))
             if served[u]
         ]
         if not rows:
