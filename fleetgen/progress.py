@@ -16,8 +16,9 @@ PLAIN_EVERY_S = 10.0
 FOUND = ("joined", "extended")
 
 
-def reporter(style: str, stream: TextIO = sys.stderr) -> tuple[Notify, Callable[[], None]]:
+def reporter(style: str, stream: TextIO | None = None) -> tuple[Notify, Callable[[], None]]:
     """Give what to call at each step and at the end; `auto` is a bar on a terminal, else plain."""
+    stream = stream or sys.stderr
     if style == "auto":
         style = "bar" if stream.isatty() else "plain"
     if style == "none":
