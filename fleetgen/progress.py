@@ -60,7 +60,9 @@ def planned(now: Progress) -> str:
     """Say what a run will make and take, and what to beware of."""
     cost = now.estimate
     jars = sum(len(ids) for ids in now.plan.selected.values())
-    size = f"about {_bytes(cost.bytes)} in {cost.files:,} files" if cost.files else "no files"
+    size = (
+        f"about {_bytes(cost.bytes)} in at least {cost.files:,} files" if cost.files else "no files"
+    )
     made = (
         f"{jars:,} batteries, {cost.rows['telemetry_jar_raw']:,} jar samples; {size}, about "
         f"{_bytes(cost.memory_bytes)} of memory, about {_time(cost.seconds)} on {now.workers} "
