@@ -121,7 +121,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take."""
+    """What a run will take.
+
+    `rows` by table of telemetry and truth are exact; `files` are those of parts in these tables,
+    and what closes with the run and the few files of things that happen (`schema.RECORDS`) come on
+    top. `bytes` of all output, `memory_bytes` and `seconds` are from measured rates.
+    """
 
     rows: dict[str, int]
     bytes: int
@@ -220,10 +225,7 @@ def make_plan(config: RunConfig, output_url: str, extents: tuple[int, ...] = ())
 
 
 def estimate(plan: Plan, workers: int) -> Estimate:
-    """Rows and files exactly; bytes, memory and time from measured rates.
-
-    Left out are the few and small tables whose rows follow from what happens (`schema.RECORDS`).
-    """
+    """What a run of this plan will take."""
     grid = plan.run.grid
     jars = sum(len(jar_ids) for jar_ids in plan.selected.values())
     strings = len({job.string.string_id for job in plan.strings})

@@ -16,8 +16,9 @@ PLAIN_EVERY_S = 10.0
 FOUND = ("joined", "extended")
 
 
-def reporter(style: str, stream: TextIO = sys.stderr) -> tuple[Notify, Callable[[], None]]:
+def reporter(style: str, stream: TextIO | None = None) -> tuple[Notify, Callable[[], None]]:
     """Give what to call at each step and at the end; `auto` is a bar on a terminal, else plain."""
+    stream = stream or sys.stderr
     if style == "auto":
         style = "bar" if stream.isatty() else "plain"
     if style == "none":
@@ -59,7 +60,9 @@ def planned(now: Progress) -> str:
     """Say what a run will make and take, and what to beware of."""
     cost = now.estimate
     jars = sum(len(ids) for ids in now.plan.selected.values())
-    size = f"about {_bytes(cost.bytes)} in {cost.files:,} files" if cost.files else "no files"
+    size = (
+        f"about {_bytes(cost.bytes)} in at least {cost.files:,} files" if cost.files else "no files"
+    )
     made = (
         f"{jars:,} batteries, {cost.rows['telemetry_jar_raw']:,} jar samples; {size}, about "
         f"{_bytes(cost.memory_bytes)} of memory, about {_time(cost.seconds)} on {now.workers} "

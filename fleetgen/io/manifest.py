@@ -288,13 +288,23 @@ def _length(duration_s: int) -> str:
 
 def write_receipt(store: Store, receipt: Receipt) -> None:
     """Commit a part, all files of which are in place."""
-    store.put(receipt_key(receipt.job), canonical_json(_document("receipt", **asdict(receipt))))
+    store.put(receipt_key(receipt.job), receipt_line(receipt))
+
+
+def receipt_line(receipt: Receipt) -> bytes:
+    """A receipt as it is stored, which is one line."""
+    return canonical_json(_document("receipt", **asdict(receipt)))
+
+
+def parse_receipt(store: Store, job: str, line: bytes) -> Receipt:
+    """Receipt of a job out of a line of `receipt_line`."""
+    return _parse(store, receipt_key(job), "receipt", Receipt, line)
 
 
 def read_receipt(store: Store, job: str, plan: str | None = None) -> Receipt:
     """Receipt of a job, and of this plan if one is given by its digest."""
     key = receipt_key(job)
-    receipt = _load(store, key, "receipt", Receipt)
+    receipt = parse_receipt(store, job, store.get(key))
     if receipt.job != job:
         _refuse(store, key, f"it is the receipt of {_brief(receipt.job)}", _REMEDY["receipt"])
     if plan is not None and receipt.plan != plan:

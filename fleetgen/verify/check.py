@@ -66,6 +66,6 @@ def _look(place: Place, share: Amount, again: Amount, notify: Notify) -> Finding
     else:
         found.notes.append(f"values are not read back, for {pipeline.other_version(place.record)}")
     look_at_files(place, files, found, notify)
-    look_for_strangers(place, files, found)
+    look_for_strangers(place, files, receipts, found)
     make_again(place, receipts, again, found, notify)
     return found

@@ -89,6 +89,9 @@ def listed_files(
                 continue
             said = {"receipt": mine.get(path), "manifest": listed.pop(path, None)}
             known = {who: entry for who, entry in said.items() if entry is not None}
+            if receipt is not None and "receipt" not in known:
+                key = manifest.receipt_key(job.key)
+                found.add("receipts", key, f"does not name {path}", job.key)
             if there is not None and "manifest" not in known:
                 found.add("control files", manifest.MANIFEST, f"does not name {path}")
             files.append(File(path, job, known))

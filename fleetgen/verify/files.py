@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO
@@ -185,9 +185,17 @@ def _told(seen: Seen, entry: FileEntry, name: str, plan: str) -> str:
     return "; ".join(told)
 
 
-def look_for_strangers(place: Place, files: list[File], found: Findings) -> None:
-    """Files in the tables' directories that are not the data set's: readers would take them in."""
+def look_for_strangers(
+    place: Place, files: list[File], receipts: Collection[str], found: Findings
+) -> None:
+    """Files in the tables' directories that are not the data set's: readers would take them in.
+
+    A part without a receipt may have a file of each of its tables.
+    """
     own = {file.path for file in files}
+    for job in place.plan.parts:
+        if job.key not in receipts:
+            own |= {part_path(job, table.name) for table in part_tables(job)}
     for table in PARTED:
         for name in place.store.names(table.name):
             hidden = any(part.startswith(("_", ".")) for part in name.split("/"))

@@ -17,14 +17,16 @@ from fleetgen.io import manifest
 from fleetgen.io.store import open_store
 from fleetgen.pipeline import Progress, generate
 from fleetgen.progress import reporter
+from fleetgen.schema import PARTED
 from tests.conftest import Make
 from tests.integration.test_generate import command, tree
-from tests.properties.plan import PLAN, SAMPLED, Changes, DataSet, configured, differing, generated
+from tests.properties.plan import PLAN, Changes, DataSet, configured, differing, generated
 
 FIRST = date.fromisoformat(str(PLAN["run.start_date"]))
-ENTITIES = ("location", "battery_model", "battery_system", "string", "battery", "anomaly")
+ENTITIES = ("location", "battery_model", "battery_system", "string", "battery", "split")
+DERIVED = ("anomaly", "maintenance_event", "alert", "rul_prediction")
 JOINED = ("feature_store.csv.gz", "telemetry_jar_raw.csv.gz", "telemetry_jar_calc.csv")
-CLOSING = ("battery_states.json", *JOINED, *(f"{name}.csv" for name in ENTITIES))
+CLOSING = ("battery_states.json", *JOINED, *(f"{name}.csv" for name in (*ENTITIES, *DERIVED)))
 """What closes with a run, but for the report, which counts files."""
 
 QUIET: Changes = {"inject": None}
@@ -47,7 +49,7 @@ def extended(path: Path, *days: float, changes: Changes | None = None) -> DataSe
 
 def is_of_a_part(name: str) -> bool:
     kept = ("_fleetgen/receipts/", "_fleetgen/extents/", "_fleetgen/run.json")
-    return name.startswith((*(f"{table}/" for table in SAMPLED), "feature_store/", *kept))
+    return name.startswith((*(f"{table.name}/" for table in PARTED), *kept))
 
 
 def lines_of(made: DataSet, name: str) -> list[bytes]:
@@ -127,9 +129,11 @@ def test_only_new_parts_are_computed_and_the_run_says_so(tmp_path: Path) -> None
     seen: list[Progress] = []
     generate(configured(place, {**QUIET, "run.duration_days": 2}), seen.append)
     stages = {now.stage: now for now in seen}
-    assert list(stages) == ["planned", "extended", "slow path", "parts", "reduce", "complete"]
+    work = ["slow path", "parts", "histories", "reduce"]
+    assert list(stages) == ["planned", "extended", *work, "complete"]
     assert (stages["extended"].jobs_done, stages["extended"].jobs) == (8, 16)
     assert (stages["parts"].jobs_done, stages["parts"].jobs) == (8, 8)
+    assert (stages["histories"].jobs_done, stages["histories"].jobs) == (8, 8)
     for said in (
         "extends a data set of this plan from 2 days: 16 of 24 parts have a receipt\n",
         "joins a data set of this plan: 24 of 24 parts have a receipt\n",
@@ -215,11 +219,11 @@ def test_another_plan_of_another_duration_is_refused_with_the_plan(
 @pytest.mark.slow
 def test_a_run_that_is_outgrown_does_not_close(tmp_path: Path, whole: DataSet) -> None:
     """Whatever the moment: before it closes, or when it has just closed."""
-    for stage in ("parts", "reduce"):
+    for stage in ("parts", "histories", "reduce"):
         place = tmp_path / stage
 
         def outgrown(now: Progress, stage: str = stage, place: Path = place) -> None:
-            if now.stage == stage and not now.jobs_done % 24:
+            if now.stage == stage and now.jobs_done in (0, now.jobs):
                 manifest.extend(open_store(str(place)), (3 * 86_400, 6 * 86_400))
 
         with pytest.raises(StorageError, match="was given 6 days by another run, while this one"):

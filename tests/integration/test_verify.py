@@ -21,7 +21,7 @@ from fleetgen.errors import ConfigError
 from fleetgen.io import csv, dataset
 from fleetgen.pipeline import generate
 from fleetgen.plan import make_plan
-from fleetgen.schema import JAR_CALC, JAR_RAW, TABLES
+from fleetgen.schema import JAR_CALC, JAR_RAW, RECORDS, TABLES
 from fleetgen.verify import Findings, verify
 from tests import tiny
 
@@ -34,6 +34,7 @@ PART = (
 JOB = "DC-T-01-UPS-01-S1-2025-01-02-1"
 RECEIPT = f"_fleetgen/receipts/{JOB}.json"
 FEATURES = PART.replace("telemetry_jar_raw", "feature_store")
+CONDITIONS = PART.replace("telemetry_jar_raw", "alert_condition")
 JARS, INSTANTS = 3, 288
 
 
@@ -99,16 +100,17 @@ def test_a_whole_set_is_whole(made: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    # By hand: 3 strings and a room, 2 blocks; 6 files of a string, 1 of a room; 8 tables, the
-    # features, the states and the report at the end.
+    # By hand: 3 strings and a room, 2 blocks; 7 files of a string (telemetry 4, features, truth,
+    # alert conditions, for each has readings beyond a level on each day), 1 of a room that has
+    # none; 11 tables, features, jar samples, jar values, states and report at the end.
     assert out.splitlines() == [
         "check            checked       bad",
         "control files          3         0",
         "receipts               8         0",
-        "files                 51         0",
-        "rows                  50         0",
-        "values                38         0",
-        "strangers             38         0",
+        "files                 60         0",
+        "rows                  59         0",
+        "values                44         0",
+        "strangers             44         0",
         "made again             8         0",
         "the data set is whole",
     ]
@@ -120,7 +122,7 @@ def test_either_writers_files_are_read_back(tmp_path: Path, writer: str) -> None
     place = tiny.generate(tmp_path / "set", tiny.ONE_STRING, output__writer=writer)
     found = verify(str(place), values="all", rederive="all")
     assert told(found) == []
-    assert found.checked["values"] == 7
+    assert found.checked["values"] == 8  # 7 of the string, 1 of the room
 
 
 def test_a_block_that_ends_within_a_day_and_one_without_an_hour(tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_a_block_that_ends_within_a_day_and_one_without_an_hour(tmp_path: Path) 
         place = tiny.generate(tmp_path / f"set-{days}", run__duration_days=days)
         found = verify(str(place), values="all", rederive="1")
         assert told(found) == []
-    assert found.checked["files"] == 6 + 13  # no features
+    assert found.checked["files"] == 6 + 1 + 16  # no features, no conditions
 
 
 def test_amounts(made: Path) -> None:
@@ -138,8 +140,8 @@ def test_amounts(made: Path) -> None:
 
     assert checked() == (1, 0)
     assert checked(values="0", rederive="1%") == (0, 1)
-    assert checked(values="50%", rederive="3") == (19, 3)
-    assert checked(values="99", rederive="0") == (38, 0)
+    assert checked(values="50%", rederive="3") == (22, 3)
+    assert checked(values="99", rederive="0") == (44, 0)
     for wrong in ("", "-1", "101%", "1.5", "some", "1e3", "%"):
         with pytest.raises(ConfigError, match="--rederive = "):
             verify(str(made), rederive=wrong or "x")
@@ -149,7 +151,7 @@ def test_progress_is_told(made: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["verify", str(made), "--progress", "json", "--rederive", "1"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert lines[-1] == {"stage": "made again", "done": 1, "total": 1}
-    assert {"stage": "files", "done": 51, "total": 51} in lines
+    assert {"stage": "files", "done": 60, "total": 60} in lines
 
 
 # --- damage ---------------------------------------------------------------------------------------
@@ -329,6 +331,34 @@ def test_damage_is_told_and_repaired(
     assert tree(place) == tree(made)
 
 
+@pytest.mark.parametrize(
+    ("who", "line"),
+    [
+        (RECEIPT, f"{RECEIPT}: does not name {CONDITIONS}"),
+        (MANIFEST, f"{MANIFEST}: does not name {CONDITIONS}"),
+    ],
+)
+def test_records_that_one_alone_names_are_told(
+    made: Path, place: Path, who: str, line: str
+) -> None:
+    """Of tables of which a part may have no file."""
+    edit(place / who, lambda d: d["files"].remove(entry_of(d, CONDITIONS)))
+    assert line in told(verify(str(place)))
+    assert told(verify(str(place), repair=True)) == []
+    assert tree(place) == tree(made)
+
+
+def test_records_that_nobody_names_are_strangers(place: Path) -> None:
+    other = place / CONDITIONS.replace("alert_condition", RECORDS[1].name)
+    other.parent.mkdir(parents=True)
+    shutil.copy(place / CONDITIONS, other)
+    shutil.copy(place / CONDITIONS, place / CONDITIONS.replace("01-02-1", "01-03-1"))
+    assert [(each.check, each.path.partition("/")[0]) for each in verify(str(place)).bad] == [
+        ("strangers", "alert_condition"),
+        ("strangers", RECORDS[1].name),
+    ]
+
+
 def test_several_damages_at_once(made: Path, place: Path) -> None:
     for damage in (both_damaged, truncated, receipt_lies, manifest_truncated, marker_missing):
         damage(place)
@@ -347,7 +377,7 @@ def test_only_bad_parts_are_replaced(place: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(task, "make_part", lambda job: (ran.append(job.key), make(job))[1])
     assert told(verify(str(place), repair=True)) == []
     assert ran == [JOB]
-    assert len(kept) == 38 - 12
+    assert len(kept) == 44 - 14
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
 
 
@@ -372,9 +402,9 @@ def test_the_first_twenty_are_told(place: Path, capsys: pytest.CaptureFixture[st
         path.write_bytes(b"")
     assert main(["verify", str(place), "--progress", "none"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert "files                 51        38" in lines
+    assert "files                 60        44" in lines
     assert len(lines) == 8 + 20 + 1 + 1
-    assert lines[-2] == "and 18 more"
+    assert lines[-2] == "and 24 more"
 
 
 # --- what lies agree on ---------------------------------------------------------------------------
@@ -581,7 +611,7 @@ def test_a_set_of_another_version_is_looked_at_and_not_made_again(
 ) -> None:
     forged(place, lambda identity: identity.update(version={"data": 1, "schema": 1}))
     found = verify(str(place), values="all")
-    assert found.checked["files"] == 51
+    assert found.checked["files"] == 60
     assert found.checked["values"] == 0
     assert "values are not read back, for it is of data version 1" in found.notes[0]
     for more in (["--rederive", "1%"], ["--repair"]):
