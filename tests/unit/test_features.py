@@ -571,7 +571,12 @@ def test_rows_and_files_are_as_estimated(tmp_path):
         planned = make_plan(run, run.output.directory)
         cost = estimate(planned, 1)
         run_it(run)
-        entries = [e for r in tiny.receipts(tmp_path / str(n)) for e in r["files"]]
+        entries = [
+            entry
+            for receipt in tiny.receipts(tmp_path / str(n))
+            for entry in receipt["files"]
+            if entry["table"] in cost.rows  # the others' rows follow from what happens
+        ]
         rows = sum(e["rows"] for e in entries if e["table"] == "feature_store")
         assert rows == cost.rows["feature_store"] == 8 * int(days * 24 / window + 1e-9)
         assert len(entries) == cost.files

@@ -3,6 +3,7 @@
 import pytest
 
 import fleetgen.fleet
+import fleetgen.rows
 from fleetgen.config import load
 from fleetgen.fleet import dimension_tables
 from fleetgen.io import csv
@@ -18,9 +19,9 @@ def test_tables_longer_than_a_code_is_wide_are_cut(monkeypatch: pytest.MonkeyPat
 
     whole = written()
     assert whole["battery"].count(b"\n") == 101
-    monkeypatch.setattr(fleetgen.fleet, "_ROW_GROUP_ROWS", 7)
+    monkeypatch.setattr(fleetgen.rows, "_ROW_GROUP_ROWS", 7)
     assert written() == whole
 
 
 def test_codes_of_a_row_group_fit_sixteen_bits() -> None:
-    assert fleetgen.fleet._ROW_GROUP_ROWS < 2**16
+    assert fleetgen.rows._ROW_GROUP_ROWS < 2**16

@@ -247,7 +247,7 @@ def test_truth_and_dimension_tables_write():
     assert read_table(written([soc], JAR_CALC))["soc_pct"].to_pylist() == [100.0] * 3
     texts = Codes(np.arange(rows, dtype=np.uint8), ("ก", "ข", "ค"))
     battery = {
-        c.name: texts if c.kind in ("id", "text") else Plain(np.arange(rows) + 20_000)
+        c.name: texts if c.kind in ("id", "text", "category") else Plain(np.arange(rows) + 20_000)
         for c in BATTERY.columns
     }
     frame = pd.read_csv(io.BytesIO(csv.csv_bytes(BATTERY, [battery], BANGKOK_S)))
