@@ -4,10 +4,10 @@ For each row, the mixed counts of its value columns are added up to x; the diges
 
     D = sum over rows of A(id) * B(ts) * x        (mod 2**64)
 
-with odd multipliers A from the SHA-256 of the id and B from the mixed instant (of records, whose
-keys are others, one of each column of the key). It depends on keys
-and values alone: not on files, row order, encodings, versions, or who made the rows. Digests of
-disjoint rows add.
+with odd multipliers A from the SHA-256 of the id and B from the mixed instant. Of records, whose
+keys are others, there is a multiplier for each column of the key, and x is one more: a row without
+values counts, too. It depends on keys and values alone: not on files, row order, encodings,
+versions, or who made the rows. Digests of disjoint rows add.
 """
 
 from __future__ import annotations
