@@ -7,7 +7,6 @@ read back as counts and become a member each.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -153,13 +152,13 @@ def rows(
         for part in parts:
             try:
                 if part.path.endswith(".csv.gz"):
-                    body = csv.without_header(table, _checked(store, part))
+                    body = csv.without_header(table, manifest.stream_file(store, part))
                     yield from body if packed else csv.unpacked(body)
                 else:
-                    data = io.BytesIO(b"".join(_checked(store, part)))
+                    data = io.BytesIO(b"".join(manifest.stream_file(store, part)))
                     yield from in_order(pool, encoded, iter_groups(table, data), cores)
             except ValueError as error:
-                raise _damaged(store, part, str(error)) from error
+                raise manifest.damaged_file(store, part, str(error)) from error
 
 
 def in_order(
@@ -173,28 +172,6 @@ def in_order(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
-
-
-def _checked(store: Store, part: FileEntry) -> Iterator[bytes]:
-    """Yield a part's bytes; at the end StorageError unless they are those that were written."""
-    sha = hashlib.sha256()
-    try:
-        for piece in store.get_stream(part.path):
-            sha.update(piece)
-            yield piece
-    except StorageError:
-        if store.exists(part.path):
-            raise
-        raise _damaged(store, part, "it is missing") from None
-    if sha.hexdigest() != part.sha256:
-        raise _damaged(store, part, "it is not the file that was written")
-
-
-def _damaged(store: Store, part: FileEntry, reason: str) -> StorageError:
-    return StorageError(
-        f"{store.url}/{part.path} cannot be used: {reason}. `fleetgen verify URL --repair` makes "
-        "this part alone anew"
-    )
 
 
 def _utc_offset_s(store: Store) -> int:

@@ -270,13 +270,9 @@ def groups_of(job: HistoryJob, store: Store, table: Table) -> Iterator[RowGroup]
 
 
 def _groups(store: Store, table: Table, entry: FileEntry) -> Iterator[RowGroup]:
-    data = io.BytesIO(store.get(entry.path))
     packed = entry.path.endswith(".csv.gz")
     read = dataset.iter_csv_groups if packed else dataset.iter_groups
     try:
-        yield from read(table, data)
+        yield from read(table, io.BytesIO(b"".join(manifest.stream_file(store, entry))))
     except ValueError as error:
-        raise StorageError(
-            f"{store.url}/{entry.path} cannot be used: {error}. `fleetgen verify URL --repair` "
-            "makes this part alone anew"
-        ) from error
+        raise manifest.damaged_file(store, entry, str(error)) from error

@@ -325,6 +325,14 @@ def remake(config: RunConfig, plan: Plan, parts: set[str], notify: Notify) -> No
     _run_jobs(plan, todo, settings, now, notify)
 
 
+def derive_histories(config: RunConfig, plan: Plan, notify: Notify) -> None:
+    """Derive what follows from the histories of a plan's strings and rooms, for the reduce."""
+    settings = _settings_for(config, plan, plan.parts)
+    cost = estimate(plan, settings.workers or 1)
+    now = Progress("planned", plan, cost, settings.workers or 1, settings.executor)
+    _run_jobs(plan, [], settings, now, notify, histories=True)
+
+
 def rederived(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> Iterator[Receipt]:
     """Make these parts of a plan from the plan alone; gives their receipts and stores nothing."""
     from fleetgen import jit, warm  # numba: 1 s

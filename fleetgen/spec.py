@@ -608,7 +608,10 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Done:
-    """What a worker tells the client of a finished job: a few hundred bytes."""
+    """What a worker tells the client of a finished job: a few hundred bytes.
+
+    `rows` are those that its plan foresees: of samples, hours and days.
+    """
 
     job: str
     rows: int

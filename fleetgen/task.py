@@ -25,6 +25,7 @@ from fleetgen.schema import (
     PARTED,
     RUL_TRUTH,
     SCHEMA_VERSION,
+    TELEMETRY,
     THROUGHPUT_ERROR,
     THROUGHPUT_TRUE,
     Table,
@@ -184,8 +185,8 @@ class Part:
                     put.result()
         receipt = self.receipt()
         manifest.write_receipt(store, receipt)
-        rows, size = sum(self._rows.values()), sum(entry.bytes for entry in receipt.files)
-        return Done(self.job.key, rows, size)
+        rows = sum(self._rows[table.name] for table in TELEMETRY)
+        return Done(self.job.key, rows, sum(entry.bytes for entry in receipt.files))
 
 
 def midnights_ms(job: PartJob) -> NDArray[np.int64]:

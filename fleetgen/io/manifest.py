@@ -10,6 +10,7 @@ one file entry a line.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -317,6 +318,29 @@ def receipts_done(store: Store) -> set[str]:
     """Jobs that have a receipt; the receipts themselves are not read."""
     start, end = len(RECEIPTS) + 1, len(".json")
     return {key[start:-end] for key in store.keys(RECEIPTS) if key.endswith(".json")}
+
+
+def stream_file(store: Store, part: FileEntry) -> Iterator[bytes]:
+    """Yield a part's bytes; at the end StorageError unless they are those that were written."""
+    sha = hashlib.sha256()
+    try:
+        for piece in store.get_stream(part.path):
+            sha.update(piece)
+            yield piece
+    except StorageError:
+        if store.exists(part.path):
+            raise
+        raise damaged_file(store, part, "it is missing") from None
+    if sha.hexdigest() != part.sha256:
+        raise damaged_file(store, part, "it is not the file that was written")
+
+
+def damaged_file(store: Store, part: FileEntry, reason: str) -> StorageError:
+    """Say why a part's file cannot be used, and the way out."""
+    return StorageError(
+        f"{store.url}/{part.path} cannot be used: {reason}. `fleetgen verify URL --repair` makes "
+        "this part alone anew"
+    )
 
 
 # --- the whole ------------------------------------------------------------------------------------

@@ -65,18 +65,19 @@ def make_bad_again(place: Place, found: Findings, notify: Notify) -> int:
     # A crash from here on leaves an unfinished set, which the same command finishes.
     manifest.reopen(store)
     store.delete([manifest.receipt_key(job) for job in sorted(parts)])
+
+    def tell(now: pipeline.Progress) -> None:
+        if now.stage in ("parts", "histories"):
+            notify("repair", now.jobs_done, now.jobs)
+
     if parts:
-
-        def tell(now: pipeline.Progress) -> None:
-            if now.stage == "parts":
-                notify("repair", now.jobs_done, now.jobs)
-
         pipeline.remake(place.config, plan, parts, tell)
     closing_bad = any(
         not each.part and each.check != "strangers" and each.path != manifest.SUCCESS
         for each in found.bad
     )
     if closing_bad or not _closes(place):
+        pipeline.derive_histories(place.config, plan, tell)
         reduce.reduce(place.config, plan, estimate(plan, place.workers), store)
     else:
         store.put(manifest.SUCCESS, b"")

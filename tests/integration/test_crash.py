@@ -26,6 +26,8 @@ from tests.integration.test_readers import READERS
 from tests.properties.plan import Changes, DataSet, differing, environment
 
 PARTS = 48
+HISTORIES = 8
+"""Strings and rooms of the plan."""
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +43,7 @@ def undisturbed(make: Make) -> DataSet:
 
 # --- killed ---------------------------------------------------------------------------------------
 
-STAGES = ("slow path", "encode", "put", "reduce")
+STAGES = ("slow path", "encode", "put", "histories", "reduce")
 
 
 def parts_of(place: Path) -> dict[str, list[str]]:
@@ -56,7 +58,8 @@ def stage_of(place: Path, parts: dict[str, list[str]]) -> str:
     if (place / "_SUCCESS").exists():
         return "complete"
     if len(done) == len(parts):
-        return "reduce"
+        derived = there(place / "_fleetgen" / "closing")
+        return "reduce" if derived == HISTORIES else "histories"
     if any((place / path).exists() for job in parts.keys() - done for path in parts[job]):
         return "put"
     return "encode" if done else "slow path" if (place / "_fleetgen").exists() else "start"
@@ -75,7 +78,8 @@ def moment(stage: str, place: Path, parts: dict[str, list[str]], draw: random.Ra
         # Strings come first, and take most of the time.
         "encode": (control / "receipts", draw.randrange(1, len(strings) - 2), 0.05),
         "put": (place / draw.choice(parts[draw.choice(strings)]), 1, 0.0),
-        "reduce": (control / "receipts", PARTS, 0.03),
+        "histories": (control / "closing", draw.randrange(1, HISTORIES), 0.0),
+        "reduce": (control / "closing", HISTORIES, 0.03),
     }[stage]
     deadline = time.monotonic() + 60
     while there(wanted) < count:
@@ -139,13 +143,13 @@ def test_a_run_killed_in_any_stage_goes_on(
     assert_goes_on(place, undisturbed)
 
 
-@pytest.mark.parametrize("seed", range(20), ids=lambda n: f"{STAGES[n % 4]}-{n}")
+@pytest.mark.parametrize("seed", range(25), ids=lambda n: f"{STAGES[n % 5]}-{n}")
 @pytest.mark.slow
 @pytest.mark.faults
-def test_twenty_kills(tmp_path: Path, undisturbed: DataSet, seed: int) -> None:
+def test_twenty_five_kills(tmp_path: Path, undisturbed: DataSet, seed: int) -> None:
     """Five in each stage; the last of them on a cluster of two worker processes."""
-    place, stage = tmp_path / "set", STAGES[seed % 4]
-    cluster = ("--executor", "local", "--workers", "2") if seed >= 16 else ()
+    place, stage = tmp_path / "set", STAGES[seed % 5]
+    cluster = ("--executor", "local", "--workers", "2") if seed >= 20 else ()
     killed(place, stage, undisturbed, seed, *cluster)
     assert_goes_on(place, undisturbed)
 
@@ -440,10 +444,11 @@ def test_damage_of_a_complete_set_is_told(
     assert f"`fleetgen verify {copied.path} --repair`" in err
 
 
-def test_features_are_not_gathered_from_a_part_that_is_not_its_receipts(
-    copied: DataSet, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("table", ["feature_store", "alert_condition", "rul_truth"])
+def test_nothing_is_gathered_from_a_part_that_is_not_its_receipts(
+    copied: DataSet, capsys: pytest.CaptureFixture[str], table: str
 ) -> None:
-    path = copied.paths("feature_store")[3]
+    path = copied.paths(table)[3]
     shortened(path)
     assert main(command(copied.path, changes={**QUIET, "run.duration_days": 3})) == 3
     err = capsys.readouterr().err

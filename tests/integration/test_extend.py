@@ -133,6 +133,7 @@ def test_only_new_parts_are_computed_and_the_run_says_so(tmp_path: Path) -> None
     assert list(stages) == ["planned", "extended", *work, "complete"]
     assert (stages["extended"].jobs_done, stages["extended"].jobs) == (8, 16)
     assert (stages["parts"].jobs_done, stages["parts"].jobs) == (8, 8)
+    assert stages["parts"].rows_done == stages["parts"].rows
     assert (stages["histories"].jobs_done, stages["histories"].jobs) == (8, 8)
     for said in (
         "extends a data set of this plan from 2 days: 16 of 24 parts have a receipt\n",

@@ -363,6 +363,25 @@ def test_a_signal_ends_a_run_in_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("executor", ["serial", "local"])
+def test_a_signal_among_the_histories_ends_a_run_in_one_line(
+    tmp_path: Path, undisturbed: DataSet, executor: str
+) -> None:
+    place = tmp_path / "set"
+    closing = place / "_fleetgen" / "closing"
+    with started(place, "--executor", executor) as run:
+        wait_for(lambda: any(closing.glob("*.json")), "histories")
+        os.killpg(run.pid, signal.SIGINT)
+        _, err = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("fleetgen: interrupted; 48 of 48 parts safe; resume with the same ")
+    assert not (place / "_SUCCESS").exists()
+    assert_goes_on(place, undisturbed)
+    assert not closing.exists() or not any(closing.iterdir())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 0.9])
 def test_a_signal_at_the_start_leaves_no_traceback(tmp_path: Path, seconds: float) -> None:
     """While libraries are imported, or worker processes start."""
