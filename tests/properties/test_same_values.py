@@ -17,6 +17,7 @@ from fleetgen.io import manifest
 from fleetgen.io.store import open_store
 from fleetgen.plan import estimate, make_plan
 from fleetgen.reduce import reduce
+from fleetgen.schema import PARTED, STATES_FILE, TABLES
 from fleetgen.spec import Job
 from fleetgen.task import begin_job
 from tests.conftest import Make
@@ -92,9 +93,11 @@ def test_block_sizes_give_the_same(make: Make, whole: DataSet, days: int | None)
 
 
 def closing(made: DataSet) -> dict[str, str]:
-    """Hashes of the dimension tables and of other single files, whose bytes no block may change."""
-    names = {"battery.csv", "string.csv", "location.csv", "battery_states.json"}
-    return {f["path"]: f["sha256"] for f in made.files if f["path"] in names}
+    """Hashes of the tables that close with the run, and of the states: no block may change them."""
+    names = {STATES_FILE, *(f"{t.name}.csv" for t in TABLES.values() if t not in PARTED)}
+    found = {f["path"]: f["sha256"] for f in made.files if f["path"] in names}
+    assert found.keys() == names
+    return found
 
 
 def by_hand(path: Path, order: Callable[[Sequence[Job]], Sequence[Job]]) -> DataSet:
