@@ -257,12 +257,16 @@ SLOW: Changes = {"run.sampling_seconds": 20}
 
 MAIN = """\
 import signal, sys
-from fleetgen.cli import main
+from fleetgen import cli
+parser = cli.parser
+def up():  # and a signal from then on finds main at work
+    print("up", flush=True)
+    return parser()
+cli.parser = up
 # A shell's background job ignores the signal, and so does all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-print("up", flush=True)
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main())
 """
 
 
