@@ -339,7 +339,7 @@ def rederived(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> Iterat
     from fleetgen.task import begin_rederiving
 
     settings = _settings_for(config, plan, parts)
-    if jit.COLD and settings.executor in ("serial", "threads"):
+    if jit.COLD and settings.executor != "scheduler":  # workers that compile would be late
         warm.load()
     with open_engine(settings, plan.run.plan_digest[:12], preload=["fleetgen.warmed"]) as engine:
         yield from engine.run(begin_rederiving, parts)
@@ -392,7 +392,7 @@ def _run_jobs(
     from fleetgen.history import begin_history
     from fleetgen.task import begin_job
 
-    if jit.COLD and settings.executor in ("serial", "threads"):
+    if jit.COLD and settings.executor != "scheduler":  # workers that compile would be late
         warm.load()
 
     systems = {job.system.system_id for job in todo if isinstance(job, StringJob)}
