@@ -168,7 +168,9 @@ def remaining_life(short: DataSet, long: DataSet) -> list[Check]:
     slopes, wrong = [], 0
     for key in sorted(short.states.keys() & long.states.keys()):
         before, after = short.states[key]["rul_days"], long.states[key]["rul_days"]
-        if before is not None and after:
+        lived = long.states[key]["calendar_age_days"] - short.states[key]["calendar_age_days"]
+        stayed = abs(lived - apart_days) < 0.5  # until it was replaced
+        if before is not None and after and stayed:
             slopes.append((after - before) / apart_days)
         wrong += (after == 0) != long.states[key]["failed"]
     off = np.abs(np.array(slopes) + 1)

@@ -95,7 +95,7 @@ class DataSet:
             )
             shown = doctored.get(table, "*")
             self._con.execute(f"CREATE VIEW {table} AS SELECT {shown} FROM stored_{table}")
-        for table in DIMENSIONS:
+        for table in (*DIMENSIONS, "maintenance_event"):
             name = f"{table}s" if table == "string" else table  # a type's name in SQL
             self._con.execute(
                 f"CREATE TABLE {name} AS SELECT * FROM read_csv('{self.path}/{table}.csv')"

@@ -164,7 +164,11 @@ def fold(data: DataSet) -> list[Check]:
         SELECT "string" AS string_id, min(local_ms) // {DAY_MS} AS day FROM telemetry_string_raw
         JOIN (SELECT DISTINCT string_id AS "string" FROM state JOIN battery USING (battery_id)
             WHERE failure_mode = 'thermal_runaway') USING ("string")
-        WHERE mode = 'idle' GROUP BY ALL
+        WHERE mode = 'idle' AND NOT EXISTS (
+            SELECT 1 FROM maintenance_event e WHERE e.string_id = "string"
+            AND e.event_type = 'replacement' AND t_s >= epoch_ms(e.started_at) // 1000
+            AND t_s < epoch_ms(coalesce(e.completed_at, e.started_at + INTERVAL 1 HOUR)) // 1000)
+        GROUP BY ALL
         """
     )
     criteria = [_criterion(data, *row) for row in tripped.iter_rows()]
