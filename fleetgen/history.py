@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -162,7 +162,7 @@ def _alerts(
 def _rows(group: RowGroup, table: Table) -> Iterator[tuple[Any, ...]]:
     """Rows of a row group: texts, counts, and instants in seconds."""
     columns = []
-    for column in table.columns:
+    for column in (c for c in table.columns if c.name in group):
         chunk = group[column.name]
         if isinstance(chunk, Codes):
             columns.append([chunk.levels[code] for code in chunk.codes])
@@ -201,8 +201,11 @@ def _predictions(job: HistoryJob, first: StringJob, store: Store) -> list[RowGro
     ]
     ids = [unit.battery_id for unit in units]
     found = []
-    for group in groups_of(job, store, FEATURE_STORE):
-        predicted = past.take(*_by_unit(group, ids), tests=tests)
+    for part in job.parts:
+        groups = list(_of_part(part, store, FEATURE_STORE, ("feature_ts", "battery_id", *COLUMNS)))
+        if not groups:
+            continue
+        predicted = past.take(*_by_unit(groups, ids), tests=tests)
         tests = []  # they wait for their time
         if predicted is not None:
             found.append(predicted)
@@ -224,11 +227,14 @@ def _results(group: RowGroup) -> Iterator[CapacityTest]:
 
 def _scored(job: HistoryJob, predicted: list[RowGroup], store: Store) -> Scores:
     """Predictions held against the truth of their Mondays."""
-    at = RUL_TRUTH.names.index("rul_days")
+    names = ("ts", "battery_id", "rul_days")
+    mondays = {row[0] for group in predicted for row in _rows(group, RUL_PREDICTION)}
+    per_unit = RUL_TRUTH.column("rul_days").per_unit
     true = {
-        row[:2]: np.nan if row[at] == NULL else row[at] / RUL_TRUTH.column("rul_days").per_unit
-        for group in groups_of(job, store, RUL_TRUTH)
-        for row in _rows(group, RUL_TRUTH)
+        (at_s, name): np.nan if count == NULL else count / per_unit
+        for group in groups_of(job, store, RUL_TRUTH, names)
+        for at_s, name, count in _rows(group, RUL_TRUTH)
+        if at_s in mondays
     }
     scores = Scores()
     for group in predicted:
@@ -246,33 +252,50 @@ def _as_written(name: str, row: Row) -> float:
     return round(float(row[name]) * per_unit) / per_unit
 
 
-def _by_unit(group: RowGroup, ids: list[str]) -> tuple[Ints, dict[str, Ints]]:
-    """Instants of a group of features, (hour,), and the columns of predictions, (unit, hour)."""
-    stamps, names = digest.instants_ms(group["feature_ts"]), group["battery_id"]
-    if not isinstance(names, Codes):
-        raise ValueError("no ids")
-    hours, column = np.unique(stamps, return_inverse=True)
-    row = np.array([ids.index(str(name)) for name in names.levels])[names.codes]
+def _by_unit(groups: list[RowGroup], ids: list[str]) -> tuple[Ints, dict[str, Ints]]:
+    """Instants of a part's features, (hour,), and the columns of predictions, (unit, hour)."""
+
+    def joined(name: str) -> Ints:
+        return np.concatenate([digest.instants_ms(group[name]) for group in groups])
+
+    rows = []
+    for group in groups:
+        names = group["battery_id"]
+        if not isinstance(names, Codes):
+            raise ValueError("no ids")
+        rows.append(np.array([ids.index(str(name)) for name in names.levels])[names.codes])
+    hours, column = np.unique(joined("feature_ts"), return_inverse=True)
+    row = np.concatenate(rows)
     found = {}
     for name in COLUMNS:
         found[name] = np.full((len(ids), len(hours)), NULL)
-        found[name][row, column] = digest.instants_ms(group[name])
+        found[name][row, column] = joined(name)
     return hours, found
 
 
-def groups_of(job: HistoryJob, store: Store, table: Table) -> Iterator[RowGroup]:
-    """Row groups of a table in all parts of a job, in order of time."""
+def groups_of(
+    job: HistoryJob, store: Store, table: Table, columns: Sequence[str] | None = None
+) -> Iterator[RowGroup]:
+    """Row groups of a table, or of some of its columns, in all parts of a job, in order of time."""
     for part in job.parts:
-        receipt = manifest.read_receipt(store, part.key, job.run.plan_digest)
-        for entry in receipt.files:
-            if entry.table == table.name:
-                yield from _groups(store, table, entry)
+        yield from _of_part(part, store, table, columns)
 
 
-def _groups(store: Store, table: Table, entry: FileEntry) -> Iterator[RowGroup]:
+def _of_part(
+    part: PartJob, store: Store, table: Table, columns: Sequence[str] | None
+) -> Iterator[RowGroup]:
+    receipt = manifest.read_receipt(store, part.key, part.run.plan_digest)
+    for entry in receipt.files:
+        if entry.table == table.name:
+            yield from _groups(store, table, entry, columns)
+
+
+def _groups(
+    store: Store, table: Table, entry: FileEntry, columns: Sequence[str] | None
+) -> Iterator[RowGroup]:
     packed = entry.path.endswith(".csv.gz")
     read = dataset.iter_csv_groups if packed else dataset.iter_groups
     try:
-        yield from read(table, io.BytesIO(b"".join(manifest.stream_file(store, entry))))
+        yield from read(table, io.BytesIO(b"".join(manifest.stream_file(store, entry))), columns)
     except ValueError as error:
         raise manifest.damaged_file(store, entry, str(error)) from error

@@ -79,13 +79,16 @@ def read_footer(source: Source) -> Footer:
         return Footer(file.metadata.num_rows, metadata.get(b"plan", b"").decode(errors="replace"))
 
 
-def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
+def iter_groups(
+    table: Table, source: Source, columns: Sequence[str] | None = None
+) -> Iterator[RowGroup]:
     """Read a file of `table` as the row groups that it was made of, one in memory at a time.
 
-    Texts are `Codes`, even instants `Instants`, all other columns `Plain` counts. ValueError where
-    the file is damaged, or not one of `table`.
+    All columns, or some. Texts are `Codes`, even instants `Instants`, all other columns `Plain`
+    counts. ValueError where the file is damaged, or not one of `table`.
     """
-    texts = [c.name for c in table.columns if c.kind in TEXT_KINDS]
+    wanted = [c for c in table.columns if columns is None or c.name in columns]
+    texts = [c.name for c in wanted if c.kind in TEXT_KINDS]
     with (
         _damage_told(),
         pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file,
@@ -93,15 +96,20 @@ def iter_groups(table: Table, source: Source) -> Iterator[RowGroup]:
         if tuple(file.schema_arrow.names) != table.names:
             raise ValueError(f"its columns are not those of {table.name}")
         for index in range(file.num_row_groups):
-            values = file.read_row_group(index, use_threads=False)
-            yield {c.name: _chunk(c, values[c.name]) for c in table.columns}
+            names = [c.name for c in wanted]
+            values = file.read_row_group(index, columns=names, use_threads=False)
+            yield {c.name: _chunk(c, values[c.name]) for c in wanted}
 
 
-def iter_csv_groups(table: Table, source: Source) -> Iterator[RowGroup]:
+def iter_csv_groups(
+    table: Table, source: Source, columns: Sequence[str] | None = None
+) -> Iterator[RowGroup]:
     """Read a gzip file of CSV, open for reading bytes, as `iter_groups` does, a block at a time."""
+    wanted = [c for c in table.columns if columns is None or c.name in columns]
     types = {c.name: arrow_type(c, "UTC") for c in table.columns}
     options = pyarrow.csv.ConvertOptions(
         column_types=types,
+        include_columns=[c.name for c in wanted],
         null_values=[""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
@@ -112,11 +120,11 @@ def iter_csv_groups(table: Table, source: Source) -> Iterator[RowGroup]:
         pa.CompressedInputStream(source, "gzip") as text,
         pyarrow.csv.open_csv(text, read_options=blocks, convert_options=options) as reader,
     ):
-        if tuple(reader.schema.names) != table.names:
+        if columns is None and tuple(reader.schema.names) != table.names:
             raise ValueError(f"its columns are not those of {table.name}")
         for batch in reader:
-            columns = {c: pa.chunked_array([batch.column(c.name)]) for c in table.columns}
-            yield {c.name: _chunk(c, values) for c, values in columns.items()}
+            read = {c: pa.chunked_array([batch.column(c.name)]) for c in wanted}
+            yield {c.name: _chunk(c, values) for c, values in read.items()}
 
 
 @contextmanager

@@ -73,8 +73,9 @@ pytestmark = pytest.mark.skipif(
         pytest.param({}, {"run.duration_days": 4 * 59}, id="duration"),
         pytest.param({}, {"select.strings": STRINGS}, id="fleet"),
         pytest.param(
-            {"output.format": "csv.gz", "run.sampling_seconds": 20},
-            {"output.format": "csv.gz", "run.sampling_seconds": 20, "run.duration_days": 4 * 59},
+            # Up to half a year it grows: features look back 26 weeks.
+            {"output.format": "csv.gz", "run.sampling_seconds": 20, "run.duration_days": 118},
+            {"output.format": "csv.gz", "run.sampling_seconds": 20, "run.duration_days": 472},
             id="csv.gz",
         ),
         pytest.param(
