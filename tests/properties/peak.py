@@ -1,7 +1,8 @@
 """Make a data set in this process and print the most memory that it held [bytes].
 
 `python peak.py KEYS` with the keys of a configuration as JSON. Kernels are loaded and libraries
-warmed by a day's run first, so that the figure is that of the data.
+warmed first, by a run that is sampled seldom and long enough for maintenance and for all that looks
+back, so that the figure is that of the data.
 """
 
 import json
@@ -23,7 +24,7 @@ def main() -> None:
     keys = json.loads(sys.argv[1])
     plan.SINGLE_FILE_ROWS = 0  # of two runs that are compared, the smaller alone would have them
     with tempfile.TemporaryDirectory() as place:
-        short = {"run.duration_days": 1, "run.sampling_seconds": 60, "output.directory": place}
+        short = {"run.duration_days": 240, "run.sampling_seconds": 3600, "output.directory": place}
         generate(load(overrides={**keys, **short}))
     generate(load(overrides=keys))
     print(held_bytes("VmHWM:"))
