@@ -12,6 +12,7 @@ from fleetgen import digest, maintenance, measure, system
 from fleetgen.crew import CAUSES, Crew, Swap, unit_id
 from fleetgen.life import EOL_REASONS
 from fleetgen.model import electrical, failures, params, stepper
+from fleetgen.rows import texts
 from fleetgen.sample import BlockClock, Tally
 from fleetgen.schema import (
     CAPACITY_TEST_CALC,
@@ -87,7 +88,7 @@ def rul_group(
         groups.append(group)
     keys: RowGroup = {
         "ts": Plain(1000 * np.tile(midnights, len(groups))),
-        "battery_id": _texts(ids),
+        "battery_id": texts(ids),
     }
     return {**keys, **{name: _joined([g[name] for g in groups]) for name in RUL_TRUTH.names[2:]}}
 
@@ -256,15 +257,9 @@ def _group(table: Table, rows: list[Row]) -> RowGroup:
     group: RowGroup = {}
     for column in table.columns:
         values = [row[column.name] for row in rows]
-        texts = column.kind in ("id", "category", "text")
-        group[column.name] = _texts(values) if texts else Plain(np.array(values, np.int64))
+        told = column.kind in ("id", "category", "text")
+        group[column.name] = texts(values) if told else Plain(np.array(values, np.int64))
     return group
-
-
-def _texts(values: list[Any]) -> Codes:
-    levels = tuple(dict.fromkeys(values))
-    code = {text: i for i, text in enumerate(levels)}
-    return Codes(np.array([code[v] for v in values], np.uint16), levels)
 
 
 def _cut(chunk: Any, first: int, end: int) -> Codes | Plain:

@@ -68,11 +68,13 @@ def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts
         swaps |= receipt.swaps
     closing: list[FileEntry] = []
     if plan.run.format != "none":
+        for job in plan.histories:
+            summary.take_scores(history.read(job, store).scores)
         closing = [
             *_dimensions(plan, store, swaps),
             _anomalies(plan, store),
             _maintenance(plan, store, receipts),
-            *(_of_histories(plan, store, table, summary) for table in HISTORIES),
+            *(_of_histories(plan, store, table) for table in HISTORIES),
             _feature_file(plan, store, receipts, summary.rows[FEATURE_STORE.name]),
             *_single_files(plan, store, receipts, summary.rows),
             _states(store, receipts, summary.batteries),
@@ -262,18 +264,15 @@ def _maintenance(plan: Plan, store: Store, receipts: Receipts) -> FileEntry:
     return replace(entry, rows=rows)
 
 
-def _of_histories(plan: Plan, store: Store, table: Table, summary: Summary) -> FileEntry:
-    """What follows from the histories of strings and rooms, as CSV; scores go to the summary."""
+def _of_histories(plan: Plan, store: Store, table: Table) -> FileEntry:
+    """What follows from the histories of strings and rooms, as CSV."""
     rows = 0
 
     def pieces() -> Iterator[bytes]:
         nonlocal rows
         yield csv.header_line(table)
         for job in plan.histories:
-            derived = history.read(job, store)
-            if table is HISTORIES[0]:
-                summary.take_scores(derived.scores)
-            text = derived.rows[table.name].encode()
+            text = history.read(job, store).rows[table.name].encode()
             rows += text.count(b"\n")
             yield text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,20 @@ def row_groups(table: Table, rows: list[Row]) -> list[RowGroup]:
     ]
 
 
+def texts(values: Sequence[str | None]) -> Codes:
+    """Texts as codes into those that there are, by their first place."""
+    levels = tuple(dict.fromkeys(values))
+    code = {text: i for i, text in enumerate(levels)}
+    return Codes(np.array([code[v] for v in values], np.uint16), levels)
+
+
 def _row_group(table: Table, rows: list[Row]) -> RowGroup:
     return {c.name: _chunk(c, [row[c.name] for row in rows]) for c in table.columns}
 
 
 def _chunk(column: Column, values: list[Any]) -> Chunk:
     if column.kind in ("id", "text", "category"):
-        levels = tuple(dict.fromkeys(values))
-        code = {text: i for i, text in enumerate(levels)}
-        return Codes(np.array([code[v] for v in values], np.uint16), levels)
+        return texts(values)
     if column.kind == "date":
         days = [NULL if v is None else day_number(v) for v in values]
         return Plain(np.array(days, np.int64))

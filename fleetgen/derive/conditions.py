@@ -19,19 +19,19 @@ from numpy.typing import NDArray
 
 from fleetgen.derive import features
 from fleetgen.model import params
+from fleetgen.rows import texts
 from fleetgen.schema import ALERT_CONDITION, ALERT_LEVELS, MODES
 from fleetgen.spec import (
     NULL,
     AlertRule,
     BatteryModel,
     Block,
-    Codes,
     Gate,
     Plain,
     RowGroup,
     TimeGrid,
 )
-from fleetgen.units import DAYS_PER_YEAR, SECONDS_PER_DAY
+from fleetgen.units import DAYS_PER_YEAR, HOURS_PER_DAY, SECONDS_PER_DAY
 
 Ints = NDArray[np.int64]
 Counts = NDArray[np.int32]
@@ -48,7 +48,6 @@ EMPTY_V = 0.25
 
 _FLOAT, _DISCHARGE = MODES.index("float"), MODES.index("discharge")
 _NULL32 = np.iinfo(np.int32).min
-_HOURS_PER_DAY = 24
 
 
 class Condition(NamedTuple):
@@ -387,7 +386,7 @@ def jar_samples(
             read = counts[a:b][may[a:b]]  # not all of an hour need be open
             far = read.max() if sign > 0 else -read.min(where=read != _NULL32, initial=2**30)
             if scale * int(far) > level.clear:
-                days.add(hour // _HOURS_PER_DAY)
+                days.add(hour // HOURS_PER_DAY)
         last, firsts = int(gates.hour_bounds[-1]), gates.firsts(rule)
         if last < counts.size:  # an hour without an end
             days.add(len(where.cuts_s) - 1)
@@ -419,21 +418,12 @@ def _own(rows: list[Condition], where: Axis, day: int, firsts: Ints) -> list[Con
 
 def _mean(total: Ints, number: Ints, per_unit: int | Ints = 1) -> Ints:
     """Total times `per_unit` over number, rounded half up; NULL of nothing."""
-    safe = np.maximum(number, 1)
-    return np.where(number > 0, (2 * per_unit * total + safe) // (2 * safe), NULL)
+    return features.ratio(per_unit * total, number)
 
 
 def _median_twice(values: Ints) -> Ints:
     """Twice the median of those values (jar, hour) that are not `NULL`; NULL of nothing."""
-    known = np.count_nonzero(values != NULL, axis=0)
-    ordered = np.sort(np.where(values == NULL, np.iinfo(np.int64).max, values), axis=0)
-    hours = np.arange(values.shape[1])
-    low, high = (
-        ordered[np.maximum(known - 1, 0) // 2, hours],
-        ordered[known // 2 % len(values), hours],
-    )
-    high = np.where(known % 2 == 1, low, high)
-    return np.where(known > 0, np.where(known > 0, low, 0) + np.where(known > 0, high, 0), NULL)
+    return features.medians(values.T)[1]
 
 
 def _half(twice: Ints) -> Ints:
@@ -535,7 +525,7 @@ def _of_jars(
     days = len(gates.samples.cuts_s)
     middle = _median_twice(volts)
     apart = np.where(volts == NULL, NULL, _half(np.abs(2 * volts - middle)))
-    day_of = np.arange(volts.shape[1]) // _HOURS_PER_DAY
+    day_of = np.arange(volts.shape[1]) // HOURS_PER_DAY
     age_days = bank.of_units("age_days", rules["jar_voltage_deviation"], gates)
     young = age_days[:, : volts.shape[1]] + day_of < YOUNG_DAYS
     summed = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(room, axis=0)])
@@ -557,11 +547,11 @@ def _increase(baseline_uohm: Ints, jar_hours: Ints, days: int) -> Ints:
 
     The day's last known reading, at the day's mean temperature of the jar.
     """
-    whole = min(days, jar_hours.shape[1] // _HOURS_PER_DAY)
-    shape = len(jar_hours), whole, _HOURS_PER_DAY
-    parts = jar_hours[:, : whole * _HOURS_PER_DAY].reshape(*shape, jar_hours.shape[2])
+    whole = min(days, jar_hours.shape[1] // HOURS_PER_DAY)
+    shape = len(jar_hours), whole, HOURS_PER_DAY
+    parts = jar_hours[:, : whole * HOURS_PER_DAY].reshape(*shape, jar_hours.shape[2])
     found = parts[..., features.READING]
-    position = np.where(found == NULL, -1, np.arange(_HOURS_PER_DAY)).max(axis=2)
+    position = np.where(found == NULL, -1, np.arange(HOURS_PER_DAY)).max(axis=2)
     last = np.take_along_axis(found, np.maximum(position, 0)[..., np.newaxis], 2)[..., 0]
     number = features.whole_sum(parts[..., features.C_SAMPLES], 2)
     degrees = _mean(features.whole_sum(parts[..., features.C_SUM], 2), number, PER_UNIT // 10)
@@ -682,16 +672,10 @@ def row_group(rows: Iterable[Condition]) -> RowGroup:
     start, asset, rule, level, end, readings, extreme = columns
     return {
         "start_ts": Plain(1000 * np.array(start, np.int64)),
-        "asset_id": _texts(asset),
-        "rule": _texts(rule),
-        "level": _texts(level),
+        "asset_id": texts(asset),
+        "rule": texts(rule),
+        "level": texts(level),
         "end_ts": Plain(1000 * np.array(end, np.int64)),
         "readings": Plain(np.array(readings, np.int64)),
         "extreme": Plain(np.array(extreme, np.int64)),
     }
-
-
-def _texts(values: tuple[str, ...]) -> Codes:
-    names = tuple(sorted(set(values)))
-    code = {name: n for n, name in enumerate(names)}
-    return Codes(np.array([code[v] for v in values], np.uint16), names)

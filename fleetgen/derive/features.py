@@ -368,7 +368,7 @@ def pending(hours: Ints) -> bool:
     return bool(hours[-1, REMOVED] != NULL and not hours[-1, SETTLED])
 
 
-def _ratio(numerator: Ints, denominator: Ints) -> Ints:
+def ratio(numerator: Ints, denominator: Ints) -> Ints:
     """numerator / denominator rounded half up; NULL where the denominator is 0."""
     safe = np.where(denominator == 0, 1, denominator)
     return np.where(denominator == 0, NULL, (2 * numerator + safe) // (2 * safe))
@@ -432,7 +432,7 @@ def at_25c(reading: Ints, temperature_mc: Ints) -> Ints:
     warmer = np.where(missing, _REFERENCE_MC, temperature_mc) - _REFERENCE_MC
     known = np.where(missing, 0, reading)
     law = _BILLION - _PER_BILLION_MK * warmer
-    return np.where(missing, NULL, _ratio(known * _BILLION, law))
+    return np.where(missing, NULL, ratio(known * _BILLION, law))
 
 
 def medians(values: Ints) -> tuple[Ints, Ints]:
@@ -474,22 +474,22 @@ def string_features(string: Ints, before: Account, rated_ah: float) -> dict[str,
     deep = removed >= round(LEAST_DEPTH * rated * 360)
     return {
         "discharge_cycles_count": before.cycles + np.cumsum(string[:, CYCLES]),
-        "ah_throughput": _ratio(before.charge + np.cumsum(string[:, CHARGE]), np.array(360)),
+        "ah_throughput": ratio(before.charge + np.cumsum(string[:, CHARGE]), np.array(360)),
         "last_discharge_depth_pct": np.where(
-            unknown, NULL, _ratio(10_000 * removed, np.array(360 * rated))
+            unknown, NULL, ratio(10_000 * removed, np.array(360 * rated))
         ),
-        "recharge_acceptance_pct": _ratio(
+        "recharge_acceptance_pct": ratio(
             1000 * RECHARGE_S * returned, np.where(deep, samples * removed, 0)
         ),
         "surge_events_count": string[:, SURGES],
-        "ripple_rms_mean": _ratio(10 * string[:, RIPPLE_SUM], string[:, RIPPLE_SAMPLES]),
-        "thd_mean": _ratio(10 * string[:, THD_SUM], string[:, THD_SAMPLES]),
+        "ripple_rms_mean": ratio(10 * string[:, RIPPLE_SUM], string[:, RIPPLE_SAMPLES]),
+        "thd_mean": ratio(10 * string[:, THD_SUM], string[:, THD_SAMPLES]),
     }
 
 
 def mean_volts(jars: Ints) -> Ints:
     """Mean voltage [0.1 mV] of sums (..., 11), NULL of none."""
-    return _ratio(10 * jars[..., V_SUM], jars[..., V_SAMPLES])
+    return ratio(10 * jars[..., V_SUM], jars[..., V_SAMPLES])
 
 
 def jar_features(
@@ -512,7 +512,7 @@ def jar_features(
     reading = jar[:, READING]
     unread = reading == NULL
     initial = np.where(unread, 0, initial_count)
-    v_mean, t_mean = mean_volts(jar), _ratio(100 * jar[:, C_SUM], degrees)
+    v_mean, t_mean = mean_volts(jar), ratio(100 * jar[:, C_SUM], degrees)
     corrected = at_25c(reading, t_mean)
     lost = corrected == NULL
     change = np.where(lost, 0, corrected) - baseline
@@ -520,7 +520,7 @@ def jar_features(
     def less(total: Ints, number: Ints, other: Ints, per_unit: int) -> Ints:
         """Mean less another one, of which `other` are number and sum."""
         difference = total * other[:, 0] - number * other[:, 1]
-        return _ratio(per_unit * difference, number * other[:, 0])
+        return ratio(per_unit * difference, number * other[:, 0])
 
     above_median = 2 * np.where(no_volts, 0, v_mean) - np.where(no_volts, 0, twice_median)
     return {
@@ -534,9 +534,9 @@ def jar_features(
         "t_max": np.where(degrees == 0, NULL, jar[:, C_MAX]),
         "t_delta_ambient_mean": less(jar[:, C_SUM], degrees, room, 100),
         "r_internal_latest": reading,
-        "r_internal_baseline_pct": _ratio(np.where(unread, 0, 10_000 * reading), initial),
+        "r_internal_baseline_pct": ratio(np.where(unread, 0, 10_000 * reading), initial),
         "r_internal_25c": corrected,
-        "r_change_pct": _ratio(10_000 * change, np.where(lost, 0, baseline)),
+        "r_change_pct": ratio(10_000 * change, np.where(lost, 0, baseline)),
         "time_below_float_min": jar[:, BELOW_S],
         "time_above_float_max": jar[:, ABOVE_S],
     }

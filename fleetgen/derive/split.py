@@ -14,8 +14,9 @@ import numpy as np
 
 from fleetgen import rng
 from fleetgen.rng import Stream
+from fleetgen.rows import texts
 from fleetgen.schema import SPLIT, SPLITS
-from fleetgen.spec import NULL, Codes, Fleet, Plain, RowGroup, TimeGrid
+from fleetgen.spec import NULL, Fleet, Plain, RowGroup, TimeGrid
 from fleetgen.units import SECONDS_PER_DAY
 
 VALIDATION_FRAC, TEST_FRAC = 0.2, 0.2
@@ -75,15 +76,9 @@ def split_groups(
         columns = [*zip(*rows, strict=True)]
         columns += [tuple(of_string[s] for _, s, _ in rows), tuple(of_place[p] for *_, p in rows)]
         yield {
-            **{n: _codes(c) for n, c in zip(SPLIT.names, columns, strict=False)},
+            **{n: texts(c) for n, c in zip(SPLIT.names, columns, strict=False)},
             **{
                 n: Plain(np.full(len(rows), ms, np.int64))
                 for n, ms in zip(SPLIT.names[-2:], until, strict=True)
             },
         }
-
-
-def _codes(texts: Sequence[str]) -> Codes:
-    levels = tuple(dict.fromkeys(texts))
-    code = {text: i for i, text in enumerate(levels)}
-    return Codes(np.array([code[text] for text in texts], np.uint16), levels)
