@@ -23,12 +23,12 @@ from benchmarks import (
     overhead,
     production,
     readers,
-    scaling,
     startup,
     storage,
 )
 from benchmarks.bench import Bench
 from benchmarks.record import Record, Result, render, save
+from benchmarks.scaling import scheduler, speedup, study
 
 HERE = Path(__file__).resolve().parent
 
@@ -36,7 +36,9 @@ MEASUREMENTS: dict[str, Callable[[Bench], Result]] = {
     "production": production.measure,
     "overhead": overhead.measure,
     "baseline": against.measure,
-    "scaling": scaling.measure,
+    "scaling": speedup.measure,
+    "scheduler": scheduler.measure,
+    "study": study.measure,
     "doubling": doubling.measure,
     "startup": startup.measure,
     "readers": readers.measure,

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TOGETHER = (
     ("production", "baseline", "startup", "readers", "csv"),
-    ("overhead", "scaling", "doubling", "storage"),
+    ("overhead", "scaling", "scheduler", "study", "doubling", "storage"),
 )
 """Names by call: two calls at a time, for most of a tiny run is the start of one process."""
 

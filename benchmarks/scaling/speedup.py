@@ -1,4 +1,7 @@
-"""One worker against two, in Dask and as processes that know nothing of each other."""
+"""One worker against two, in Dask and as processes that know nothing of each other.
+
+Strong scaling is the same run on twice the workers, weak scaling twice the run on them.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,18 @@ from benchmarks.bench import Bench
 from benchmarks.command import WORKER_ENVIRONMENT, Size, run_together
 from benchmarks.record import Figure, Result
 
-SIZE = Size(4, 90)
+SIZE, HALF = Size(4, 90), Size(2, 90)
 REPETITIONS = 2
 
 
 def measure(bench: Bench) -> Result:
-    """All four ways in turn, forwards and backwards."""
+    """All ways in turn, forwards and backwards."""
     ways = {
         "Dask, 1 worker": lambda: _dask(bench, 1),
         "Dask, 2 workers": lambda: _dask(bench, 2),
         "1 process": lambda: _processes(bench, 1),
         "2 processes": lambda: _processes(bench, 2),
+        "Dask, 1 worker, half": lambda: _dask(bench, 1, HALF),
     }
     runs = in_turn(ways, 1 if bench.quick else REPETITIONS)
     wall_s = {name: median(wall for wall, _ in each) for name, each in runs.items()}
@@ -37,6 +41,10 @@ def measure(bench: Bench) -> Result:
                 parts_s["Dask, 1 worker"]
                 / parts_s["Dask, 2 workers"]
                 / (parts_s["1 process"] / parts_s["2 processes"]),
+            ),
+            Figure(
+                "weak: half the run on one worker over the whole on two",
+                wall_s["Dask, 1 worker, half"] / wall_s["Dask, 2 workers"],
             ),
             *(Figure(f"wall time, {name}", seconds, "s") for name, seconds in wall_s.items()),
         ],
@@ -57,9 +65,9 @@ def in_turn(
     return runs
 
 
-def _dask(bench: Bench, workers: int) -> tuple[float, float]:
+def _dask(bench: Bench, workers: int, size: Size = SIZE) -> tuple[float, float]:
     """Seconds of the whole command, and of its parts."""
-    flags = {**bench.size(SIZE).flags(), **bench.on_workers, "workers": workers}
+    flags = {**bench.size(size).flags(), **bench.on_workers, "workers": workers}
     run = bench.generate(flags)
     return run.wall_s, run.parts_s
 
