@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,18 @@ from tests.properties.plan import ROOT, DataSet
 CLUSTER = ROOT / "cluster"
 TINY = ["--duration-days=2", "--limit-batteries=48", "--set=execution.block_days=1"]
 """Six parts: two strings and a room, two days."""
+
+LONG = ["--duration-days=60", "--limit-batteries=48", "--sampling-seconds=30", TINY[-1]]
+"""180 parts of the same, for runs that are stopped."""
+
+
+def until_parts(place: Path, run: subprocess.Popen[str] | None = None) -> None:
+    """Wait until some parts have receipts."""
+    deadline = time.monotonic() + 120
+    while len([*(place / "_fleetgen" / "receipts").glob("*")]) < 3:
+        assert time.monotonic() < deadline, "no parts"
+        assert run is None or run.poll() is None, "ended before it was to be stopped"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

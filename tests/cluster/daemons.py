@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.servers import free_ports
 
-UP_S, DOWN_S = 60, 10
+UP_S, DOWN_S = 60, 5
 
 
 @contextmanager

@@ -105,6 +105,20 @@ def test_a_client_without_the_certificate_is_refused(
     assert invited.stdout.strip() == "[1, 1]", invited.stderr
 
 
+def test_certificates_may_be_variables(by_hand: ByHand, given: dict[str, str], tls: Path) -> None:
+    """As the values of the dask chart give them, which mounts no files."""
+    prefix = "DASK_DISTRIBUTED__COMM__"
+    client = {
+        f"{prefix}REQUIRE_ENCRYPTION": "true",
+        f"{prefix}DEFAULT_SCHEME": "tls",
+        f"{prefix}TLS__CA_FILE": (tls / "ca.pem").read_text(),
+        f"{prefix}TLS__CLIENT__CERT": (tls / "cert.pem").read_text(),
+        f"{prefix}TLS__CLIENT__KEY": (tls / "key.pem").read_text(),
+    }
+    invited = connect(by_hand.address.removeprefix("tls://"), {**given, **client}, "")
+    assert invited.stdout.strip() == "[1, 1]", invited.stderr
+
+
 def test_each_port_beyond_loopback_asks_for_a_certificate(by_hand: ByHand, tls: Path) -> None:
     """Also those of workers and their nannies, of which the scheduler tells."""
     ports = [

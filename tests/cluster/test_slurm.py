@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import CLUSTER, SECRET, TINY
+from tests.cluster.conftest import CLUSTER, LONG, SECRET, TINY, until_parts
 from tests.cluster.daemons import Slurm
 from tests.properties.plan import ROOT, DataSet, differing
 
@@ -95,6 +95,24 @@ def test_srun_starts_the_workers_of_a_scheduler_file(user: Queue, undisturbed: D
     assert state == "COMPLETED", user.logs()
     assert differing(DataSet(place).digests, undisturbed.digests) == []
     assert "tls://" in user.logs()
+    assert not list(Path.home().glob(f".fleetgen-job-{job}-*"))
+
+
+def test_a_job_whose_time_is_over_says_what_is_safe(user: Queue) -> None:
+    """SLURM's own signal before the end, sent by hand."""
+    place = user.place / "set"
+    log = f"--output={user.place}/fleetgen-%j.log"
+    script = CLUSTER / "slurm" / "cluster.sbatch"
+    user.place = ROOT
+    command = ("sbatch", "--parsable", "--ntasks=2", log, script, f"--output-dir={place}", *LONG)
+    job = user.run(*command).strip()
+    user.place = place.parent
+    try:
+        until_parts(place)
+    finally:
+        user.run("scancel", "--batch", "--signal=TERM", job)
+    assert user.wait(job) == {job: "FAILED"}, user.logs()
+    assert re.search(r"interrupted; \d+ of 180 parts safe", user.logs())
     assert not list(Path.home().glob(f".fleetgen-job-{job}-*"))
 
 
