@@ -61,7 +61,7 @@ while read -r host workers _; do
   total=$((total + workers))
 done <"$hosts"
 
-python "$cluster/wait.py" "$scheduler" "$total" 60 &
+python "$cluster/wait.py" "$scheduler" "$total" 300 &
 waiting=$!
 wait -n "$waiting" "${children[@]}" || {
   echo "run.sh: no cluster: ssh to a host failed, or its worker did; see above" >&2

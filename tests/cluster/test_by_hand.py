@@ -78,6 +78,7 @@ CONNECT = """
 import sys
 from distributed import Client
 with Client(sys.argv[1], timeout=10) as client:
+    client.wait_for_workers(2, timeout=60)
     print(sorted(client.nthreads().values()))
 """
 
@@ -88,7 +89,7 @@ def connect(address: str, given: dict[str, str], config: str) -> subprocess.Comp
         env={**given, "DASK_CONFIG": config},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
