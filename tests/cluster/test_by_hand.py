@@ -29,6 +29,7 @@ class ByHand:
     """A scheduler and two workers, and the page's last commands."""
 
     address: str
+    scheduler_file: Path
     commands: str
     processes: tuple[psutil.Process, ...]
 
@@ -59,7 +60,8 @@ def by_hand(given: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
             process = stack.enter_context(started(shell, log, given))
             until((place / "scheduler.json").exists, process, log)
             processes.append(psutil.Process(process.pid))
-        yield ByHand(f"tls://127.0.0.1:{port}", client, tuple(processes))
+        file = place / "scheduler.json"
+        yield ByHand(f"tls://127.0.0.1:{port}", file, client, tuple(processes))
 
 
 def test_the_commands_of_the_page_make_the_data_of_a_serial_run(
@@ -71,6 +73,7 @@ def test_the_commands_of_the_page_make_the_data_of_a_serial_run(
         shell, cwd=ROOT, env=given, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert stat.S_IMODE(by_hand.scheduler_file.stat().st_mode) == 0o600
     assert differing(DataSet(tmp_path / "set").digests, undisturbed.digests) == []
 
 
