@@ -19,7 +19,7 @@ from fleetgen.cli import main
 
 WALLTIME = "01:00:00"
 LIFETIME = ("55m", "4m")  # below the walltime: a worker that leaves by itself hands its part on
-QUEUE_S = 3600  # how long the jobs may wait before the run begins without some, or not at all
+QUEUE_S = 3600  # how long all jobs may take to start
 
 
 def cluster() -> SLURMCluster:
@@ -47,7 +47,14 @@ def run(jobs: int, arguments: list[str]) -> int:
     """Exit code of `fleetgen generate` on so many jobs."""
     with cluster() as place:
         place.scale(jobs=jobs)
-        place.wait_for_workers(jobs, timeout=QUEUE_S)
+        try:
+            place.wait_for_workers(jobs, timeout=QUEUE_S)
+        except TimeoutError:
+            print(
+                f"jobqueue.py: the queue has not started {jobs} jobs in {QUEUE_S} s; ask for fewer",
+                file=sys.stderr,
+            )
+            return 5
         return main(["generate", *arguments, "--scheduler", place.scheduler_address])
 
 
