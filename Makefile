@@ -4,14 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTABLE := $(VENV)/.testable
+CLUSTERED := $(VENV)/.clustered
 
-.PHONY: help run test check lint types unit fix bench fidelity test-faults test-mutations clean
+.PHONY: help run test check lint types unit fix bench fidelity test-faults test-cluster test-mutations clean
 
 help:
 	@echo "make run             install, make the guide's test data set, say where it lies"
 	@echo "make test            the tests (at most 15 minutes on 2 cores)"
 	@echo "make check           lint, types and the fast tests"
 	@echo "make test-faults     kills and races in long series (at most 15 minutes)"
+	@echo "make test-cluster    SLURM, ssh and TLS on this machine (4 minutes; as root, see CONTRIBUTING)"
 	@echo "make test-mutations  show that the promises' tests fail on broken copies"
 	@echo "make fidelity        hold a year of the fleet against the physics specification (minutes)"
 	@echo "make bench           the benchmarks, by hand (half an hour); see benchmarks/RESULTS.md"
@@ -23,6 +25,13 @@ $(READY): pyproject.toml
 
 $(TESTABLE): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# Of the operator only its schemas are wanted: they are read where they lie in the wheel.
+$(CLUSTERED): $(TESTABLE)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,cluster]'
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
+	  --dest $(VENV)/wheels dask-kubernetes==2026.3.0
 	@touch $@
 
 run: $(READY)
@@ -53,6 +62,9 @@ fix: $(TESTABLE)
 
 test-faults: $(TESTABLE)
 	$(BIN)/python -m pytest -m faults
+
+test-cluster: $(CLUSTERED)
+	$(BIN)/python -m pytest -m cluster
 
 test-mutations: $(TESTABLE)
 	$(BIN)/python tests/mutations/run.py
