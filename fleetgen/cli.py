@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -114,6 +115,9 @@ def parser() -> argparse.ArgumentParser:
     _add_verify(verbs)
     _add_clean(verbs)
     _add_export(verbs)
+    _add_schema(verbs)
+    _add_config(verbs)
+    _add_completion(verbs)
     return top
 
 
@@ -218,6 +222,64 @@ def _add_export(verbs: Any) -> None:
     )
     single.add_argument("--output-dir", metavar="DIR", help="where the files go (default: URL)")
     _add_storage(single)
+
+
+def _add_schema(verbs: Any) -> None:
+    text = "tell what tables and columns there are"
+    look = verbs.add_parser(
+        "schema", help=text, description=f"{text.capitalize()}.", allow_abbrev=False
+    )
+    look.add_argument(
+        "table", metavar="TABLE", nargs="?", help="tell its columns (default: all tables, in short)"
+    )
+    look.add_argument("--json", action="store_true", help="everything, for programs")
+
+
+def _add_config(verbs: Any) -> None:
+    text = "show or check a configuration, or write its JSON Schema"
+    config = verbs.add_parser(
+        "config", help=text, description=f"{text.capitalize()}.", allow_abbrev=False
+    )
+    what = config.add_subparsers(dest="what", metavar="WHAT", required=True, parser_class=_Parser)
+    show = what.add_parser(
+        "show",
+        help="every key with its value, and what is allowed",
+        description="Print the configuration in effect as TOML, defaults included.",
+        allow_abbrev=False,
+    )
+    show.add_argument("file", metavar="FILE", nargs="?", help="configuration, TOML or YAML")
+    check = what.add_parser(
+        "check",
+        help="say ok, or all that is wrong",
+        description="Check configurations, and make nothing.",
+        allow_abbrev=False,
+    )
+    check.add_argument("file", metavar="FILE", nargs="+", help="configuration, TOML or YAML")
+    for verb in (show, check):
+        verb.add_argument(
+            "--set",
+            metavar="KEY=VALUE",
+            action="append",
+            default=[],
+            dest="overrides",
+            help="set one key, for instance run.seed=7; repeatable",
+        )
+    text = "write the JSON Schema of a configuration, for editors"
+    what.add_parser("schema", help=text, description=f"{text.capitalize()}.", allow_abbrev=False)
+
+
+def _add_completion(verbs: Any) -> None:
+    text = "write what makes a shell complete verbs and flags"
+    shell = verbs.add_parser(
+        "completion",
+        help=text,
+        description=f"{text.capitalize()}.",
+        epilog='bash: eval "$(fleetgen completion bash)" in ~/.bashrc; zsh: the same in ~/.zshrc, '
+        "after compinit; fish: fleetgen completion fish > "
+        "~/.config/fish/completions/fleetgen.fish",
+        allow_abbrev=False,
+    )
+    shell.add_argument("shell", choices=("bash", "zsh", "fish"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -374,6 +436,62 @@ def _clean(options: dict[str, Any]) -> int:
     return 0
 
 
+def _schema(options: dict[str, Any]) -> int:
+    from fleetgen import dictionary
+
+    tables = dictionary.chosen(options["table"])
+    if options["json"]:
+        print(json.dumps(dictionary.as_json(tables), indent=2))
+    elif options["table"] is None:
+        print(dictionary.overview(tables))
+    else:
+        print(dictionary.page(tables[0]))
+    return 0
+
+
+def _config(options: dict[str, Any]) -> int:
+    if options["what"] == "check":
+        return _check_configs(options["file"], options["overrides"])
+    from fleetgen.config import show
+
+    if options["what"] == "schema":
+        print(json.dumps(show.json_schema(), indent=2))
+    else:
+        print(show.effective(options["file"], options["overrides"]), end="")
+    return 0
+
+
+def _check_configs(files: Sequence[str], overrides: Sequence[str]) -> int:
+    """Say of each file that it is right and what it makes, or raise all faults of all files."""
+    from fleetgen.config import load
+
+    faults = []
+    for file in files:
+        try:
+            config = load(file, overrides)
+        except ConfigError as error:
+            faults.append(f"{file}: {error}" if len(files) > 1 else f"{error}")
+            continue
+        jars = sum(map(len, config.selected(config.to_fleet()).values()))
+        run = config.run
+        print(
+            f"{file}: ok; {jars:,} batteries, {run.duration_days:g} days from {run.start_date}, "
+            f"a sample every {run.sampling_seconds} s"
+        )
+        for caution in config.cautions():
+            print(f"  caution: {caution}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return 0
+
+
+def _completion(options: dict[str, Any]) -> int:
+    import shtab
+
+    print(shtab.complete(parser(), options["shell"]))
+    return 0
+
+
 def _whole(flag: str, text: str | None) -> int | None:
     """Read a flag's whole number above 0."""
     if text is None:
@@ -389,4 +507,7 @@ _VERBS: dict[str, Callable[[dict[str, Any]], int]] = {
     "export": _export,
     "verify": _verify,
     "clean": _clean,
+    "schema": _schema,
+    "config": _config,
+    "completion": _completion,
 }

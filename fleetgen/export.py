@@ -81,12 +81,12 @@ def export(
             f"{source.url!r} holds no finished data set; make it, or finish it with the command "
             "that began it"
         )
-    utc_offset_s = _utc_offset_s(source)
+    offset_s = utc_offset_s(source)
     rows = _rows_by_table(source)
     target = open_at(output_dir, storage_options) if output_dir else source
     made = []
     for name in dict.fromkeys(names or SINGLE_FILES):
-        pieces = partial(_listed_file, series[name], source, utc_offset_s, form)
+        pieces = partial(_listed_file, series[name], source, offset_s, form)
         _refuse_a_stranger(target, f"{name}.{form}", form, pieces)
         made.append((f"{name}.{form}", rows.get(name, 0), pieces))
     for key, count, pieces in made:
@@ -174,7 +174,8 @@ def in_order(
         yield waiting.popleft().result()
 
 
-def _utc_offset_s(store: Store) -> int:
+def utc_offset_s(store: Store) -> int:
+    """Offset of the local time of a data set from UTC [s]."""
     fleet = manifest.read_run(store).identity.get("fleet")
     hours = fleet.get("utc_offset_hours") if isinstance(fleet, dict) else None
     if not isinstance(hours, int | float):

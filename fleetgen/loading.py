@@ -1,16 +1,30 @@
-"""A finished data set for training: features beside the truth of their day; `fleetgen.open`."""
+"""A finished data set to work with: its tables, and features beside the truth of their day.
+
+`fleetgen.open` is this module's.
+"""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from fleetgen.config.faults import nearest
 from fleetgen.errors import ConfigError, StorageError
-from fleetgen.export import open_at
-from fleetgen.io import csv, dataset, manifest
+from fleetgen.export import open_at, utc_offset_s
+from fleetgen.io import manifest
+from fleetgen.io.dataset import Rows
 from fleetgen.io.store import Store
-from fleetgen.schema import FEATURE_STORE, TABLES, Table
+from fleetgen.schema import BATTERY, FEATURE_STORE, PARTED, RECORDS, TABLES, Table
+from fleetgen.selection import (
+    Instant,
+    Selection,
+    instant_ms,
+    listed,
+    parts_within,
+    place_of,
+)
 from fleetgen.spec import FileEntry
 from fleetgen.units import HOURS_PER_DAY
 
@@ -55,6 +69,173 @@ class DataSet:
         self._files = manifest.read_manifest(store).files
         fleet = manifest.read_run(store).identity.get("fleet")
         self._time_zone = str(fleet.get("time_zone") if isinstance(fleet, dict) else "UTC")
+        self._utc_offset_s = utc_offset_s(store)
+
+    def __repr__(self) -> str:
+        """Where it is and what it has, on one line."""
+        return f"<data set at {self._store.url}: {', '.join(self.tables)}>"
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that it has."""
+        there = {entry.table for entry in self._files}
+        return tuple(table.name for table in TABLES.values() if table.name in there)
+
+    def table(
+        self,
+        name: str,
+        columns: str | Iterable[str] | None = None,
+        *,
+        batteries: str | Iterable[str] | None = None,
+        strings: str | Iterable[str] | None = None,
+        locations: str | Iterable[str] | None = None,
+        start: Instant | None = None,
+        end: Instant | None = None,
+    ) -> Selection:
+        """Choose rows and columns of a table; no row is read yet.
+
+        Files of other places and days are never opened, and of a Parquet file only the columns and
+        row groups that may be wanted are fetched.
+
+        Parameters
+        ----------
+        name
+            The table, as in `tables`.
+        columns
+            Columns beside the keys of the table, which always come; by default all.
+        batteries, strings, locations
+            Ids; by default all.
+        start, end
+            From the one instant to before the other: dates, instants or their ISO texts, in local
+            time of the fleet without an offset. They bound the first instant of the table:
+            `ts`, of features the end of the window, of events their beginning.
+
+        Returns
+        -------
+        Selection
+            With `pandas()`, `arrow()`, `dataset()`, `polars()`, `duckdb()` and `dask()`.
+
+        Raises
+        ------
+        ConfigError
+            A table, column or id that there is not, no instant, or a table without such a column.
+        StorageError
+            The data set lacks the table.
+        """
+        table = TABLES.get(name)
+        if table is None:
+            raise ConfigError(f"no such table {name!r:.60}; {nearest(name, TABLES)}")
+        if name not in self.tables and table not in RECORDS:
+            there = ", ".join(self.tables) or "none"
+            raise StorageError(f"{self._store.url!r} has no table {name}; it has {there}")
+        names = listed(columns)
+        if odd := [each for each in names or () if each not in table.names]:
+            raise ConfigError(
+                f"columns: {name} has no column {odd[0]!r:.60}; {nearest(odd[0], table.names)}"
+            )
+        wanted = table.names if names is None else names
+        chosen = (*table.key, *(each for each in wanted if each not in table.key))
+        ids = [listed(each) for each in (batteries, strings, locations)]
+        narrow = self._of_parts if table in PARTED else self._of_closing
+        rows, files = narrow(table, self._span(table, start, end), *ids)
+        return Selection(self._store, table, chosen, files, rows, self._time_zone)
+
+    def _span(self, table: Table, start: Instant | None, end: Instant | None) -> Rows:
+        """Rows of a span of time."""
+        given = instant_ms("start", start, self._utc_offset_s)
+        until = instant_ms("end", end, self._utc_offset_s)
+        if given is None and until is None:
+            return Rows()
+        instants = [c.name for c in table.columns if c.kind == "instant"]
+        if table.role == "dimension" or not instants:
+            raise ConfigError(f"start, end: {table.name} has no instants; leave them out")
+        if given is not None and until is not None and given >= until:
+            raise ConfigError(f"start = {start!r:.60}: must lie before end = {end!r:.60}")
+        return Rows((), instants[0], given, until)
+
+    def _of_parts(
+        self,
+        table: Table,
+        rows: Rows,
+        batteries: tuple[str, ...] | None,
+        strings: tuple[str, ...] | None,
+        locations: tuple[str, ...] | None,
+    ) -> tuple[Rows, tuple[FileEntry, ...]]:
+        """Narrow a table in parts to ids: files by their paths, rows by batteries alone."""
+        self._check("strings", strings, self._strings)
+        self._check("locations", locations, self._locations)
+        if strings is not None and table.group == "location":
+            raise ConfigError(f"strings: {table.name} has no strings; give locations")
+        if batteries is not None:
+            _want_column("batteries", table, "battery_id", "strings or locations")
+            places = self._batteries(batteries)
+            rows = _narrowed(rows, "battery_id", batteries)
+            homes = {places[each][0] for each in batteries}
+            strings = tuple(homes if strings is None else homes.intersection(strings))
+        files = self._parts(table)
+        return rows, parts_within(table, files, locations, strings, rows, self._utc_offset_s)
+
+    def _of_closing(
+        self,
+        table: Table,
+        rows: Rows,
+        batteries: tuple[str, ...] | None,
+        strings: tuple[str, ...] | None,
+        locations: tuple[str, ...] | None,
+    ) -> tuple[Rows, tuple[FileEntry, ...]]:
+        """Narrow a table that closes with the run to ids, by its columns."""
+        self._check("strings", strings, self._strings)
+        self._check("locations", locations, self._locations)
+        if batteries is not None:
+            _want_column("batteries", table, "battery_id", "another table")
+            self._batteries(batteries)
+            rows = _narrowed(rows, "battery_id", batteries)
+        for option, column, ids in (
+            ("strings", "string_id", strings),
+            ("locations", "location_id", locations),
+        ):
+            if ids is None:
+                continue
+            if column not in table.names:  # by the batteries that are there
+                _want_column(option, table, "battery_id", "another table")
+                at = option == "locations"
+                ids = tuple(b for b, home in self._homes.items() if home[at] in ids)
+                column = "battery_id"
+            rows = _narrowed(rows, column, ids)
+        return rows, tuple(entry for entry in self._files if entry.table == table.name)
+
+    def _check(self, option: str, ids: tuple[str, ...] | None, known: Iterable[str]) -> None:
+        names = dict.fromkeys(known) if ids else {}
+        if odd := [each for each in ids or () if each not in names]:
+            raise ConfigError(
+                f"{option}: {odd[0]!r:.80} is not in this data set; {nearest(odd[0], names)}"
+            )
+
+    def _batteries(self, ids: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+        """String and location of each battery; ConfigError where one of `ids` is none."""
+        self._check("batteries", ids, self._homes)
+        return self._homes
+
+    @cached_property
+    def _homes(self) -> dict[str, tuple[str, str]]:
+        """String and location of each battery."""
+        found = self.table(BATTERY.name, ["string_id", "location_id"]).arrow().to_pydict()
+        places = zip(found["string_id"], found["location_id"], strict=True)
+        return dict(zip(found["battery_id"], places, strict=True))
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str | None], None]:
+        parted = {table.name for table in PARTED}
+        parts = (e for e in self._files if e.table in parted and "/" in e.path)
+        return dict.fromkeys(place_of(entry) for entry in parts)
+
+    @property
+    def _locations(self) -> list[str]:
+        return list(dict.fromkeys(location for location, _ in self._places))
+
+    @property
+    def _strings(self) -> list[str]:
+        return [string for _, string in self._places if string is not None]
 
     def training_frame(
         self,
@@ -94,15 +275,20 @@ class DataSet:
         """
         import pandas as pd
 
-        truth = TABLES.get(RUL_TRUTH)
-        if truth is None or not self._parts(RUL_TRUTH):
+        if RUL_TRUTH not in self.tables:
             raise StorageError(f"{self._store.url!r} has no table {RUL_TRUTH}, hence no labels")
         if odd := sorted({*(at_hours or ())} - {*range(HOURS_PER_DAY)}):
             raise ConfigError(f"at_hours = {odd[0]}: no hour of the day; allowed are 0 to 23")
-        features = self._read(FEATURE_STORE, "columns", columns, batteries)
+        truth = TABLES[RUL_TRUTH]
+        if strange := [name for name in labels or () if name not in truth.names]:
+            raise ConfigError(
+                f"labels: {RUL_TRUTH} has no column {strange[0]!r:.60}; "
+                f"{nearest(strange[0], truth.names)}"
+            )
+        features = self._frame(FEATURE_STORE, columns, batteries)
         if at_hours is not None:
             features = features[features["feature_ts"].dt.hour.isin([*at_hours])]
-        found = self._read(truth, "labels", labels, batteries).rename(columns={"ts": "label_ts"})
+        found = self._frame(truth, labels, batteries).rename(columns={"ts": "label_ts"})
         frame = pd.merge_asof(
             features.sort_values("feature_ts", kind="stable"),
             found.sort_values("label_ts", kind="stable").assign(
@@ -114,46 +300,23 @@ class DataSet:
         )
         return frame.sort_values(["battery_id", "feature_ts"], ignore_index=True)
 
-    def _parts(self, table: str) -> list[FileEntry]:
-        """Files of a table; its parts where it is a single file, too."""
-        files = [entry for entry in self._files if entry.table == table]
-        return [entry for entry in files if entry.path.startswith(f"{table}/")] or files
-
-    def _read(
-        self, table: Table, option: str, columns: Sequence[str] | None, batteries: Any
+    def _frame(
+        self, table: Table, columns: Sequence[str] | None, batteries: Sequence[str] | None
     ) -> pd.DataFrame:
-        """Rows of a table as pandas has them: keys and some columns, of some batteries."""
-        import pandas as pd
-
-        if odd := [name for name in columns or () if name not in table.names]:
-            raise ConfigError(f"{option}: {table.name} has no column {odd[0]!r}")
-        values = table.names if columns is None else columns
-        names = [*table.key, *(name for name in values if name not in table.key)]
-        ids = None if batteries is None else {*batteries}
-        frames = [self._frame(table, part, names, ids) for part in self._parts(table.name)]
-        frame = pd.concat(frames, ignore_index=True)
-        if ids is not None and (gone := sorted(ids - {*frame["battery_id"]})):
-            raise ConfigError(f"batteries: {gone[0]!r} is not in {table.name}")
+        """Rows of a table as pandas has them; an id is plain text."""
+        frame = self.table(table.name, columns, batteries=batteries).pandas()
+        frame["battery_id"] = frame["battery_id"].astype(object)
         return frame
 
-    def _frame(
-        self, table: Table, part: FileEntry, names: list[str], ids: set[str] | None
-    ) -> pd.DataFrame:
-        """Rows of one file; an id is plain text."""
-        pieces = self._store.get_stream(part.path)
-        try:
-            if part.path.endswith(".parquet"):
-                wanted = None if ids is None else [("battery_id", "in", ids)]
-                rows = dataset.read_table(io.BytesIO(b"".join(pieces)), names, wanted)
-            else:
-                text = b"".join(csv.unpacked(pieces) if part.path.endswith(".gz") else pieces)
-                rows = dataset.read_csv(table, io.BytesIO(text), self._time_zone).select(names)
-        except (ValueError, KeyError, OSError) as error:
-            raise StorageError(
-                f"{self._store.url}/{part.path} cannot be read as {table.name} "
-                f"({str(error).partition(chr(10))[0]}). `fleetgen verify URL --repair` makes it "
-                "anew"
-            ) from error
-        frame = rows.to_pandas()
-        frame["battery_id"] = frame["battery_id"].astype(object)
-        return frame if ids is None else frame[frame["battery_id"].isin(ids)]
+    def _parts(self, table: Table) -> list[FileEntry]:
+        """Files of a table in parts, without the single file that some have, too."""
+        return [entry for entry in self._files if entry.path.startswith(f"{table.name}/")]
+
+
+def _narrowed(rows: Rows, column: str, ids: Iterable[str]) -> Rows:
+    return replace(rows, values=(*rows.values, (column, tuple(ids))))
+
+
+def _want_column(option: str, table: Table, column: str, way_out: str) -> None:
+    if column not in table.names:
+        raise ConfigError(f"{option}: {table.name} has no {column}; choose by {way_out}")

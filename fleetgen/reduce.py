@@ -23,16 +23,19 @@ from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest
 from fleetgen.io.store import Store, told
 from fleetgen.plan import Estimate, Plan, single_files
-from fleetgen.report import page
+from fleetgen.report import catalogue, page
 from fleetgen.report.summary import Summary
 from fleetgen.rows import row_groups
 from fleetgen.schema import (
     ANOMALY,
     BATTERY,
+    CATALOGUE_FILES,
+    CROISSANT_FILE,
     DATA_VERSION,
     FEATURE_STORE,
     HISTORIES,
     MAINTENANCE_EVENT,
+    PACKAGE_FILE,
     PARTED,
     REPORT_FILE,
     SCHEMA_VERSION,
@@ -63,8 +66,11 @@ def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
 def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts: Receipts) -> None:
     summary = Summary()
     swaps: dict[str, int] = {}
-    for receipt in receipts():
+    there = {table.name: bytearray(len(plan.parts)) for table in PARTED}
+    for number, receipt in enumerate(receipts()):
         summary.take(receipt)
+        for entry in receipt.files:
+            there[entry.table][number] = 1
         swaps |= receipt.swaps
     closing: list[FileEntry] = []
     if plan.run.format != "none":
@@ -80,6 +86,15 @@ def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts
             _states(store, receipts, summary.batteries),
             _report(plan, cost, store, summary),
         ]
+
+        def paths(table: str) -> Iterator[str]:
+            marked = zip(plan.parts, there[table], strict=True)
+            return (part_path(job, table) for job, is_there in marked if is_there)
+
+        contents = catalogue.Contents(
+            plan.run, summary.batteries - summary.replaced, tuple(closing), summary.bytes, paths
+        )
+        closing += _catalogues(store, contents)
     header = {
         "fleetgen": __version__,
         "python": platform.python_version(),
@@ -105,7 +120,7 @@ def closing_names(rows: Mapping[str, int] | None = None) -> Iterator[str]:
     for table in TABLES.values():
         if table not in PARTED:
             yield f"{table.name}.csv"
-    yield from (f"{FEATURE_STORE.name}.csv.gz", STATES_FILE, REPORT_FILE)
+    yield from (f"{FEATURE_STORE.name}.csv.gz", STATES_FILE, REPORT_FILE, *CATALOGUE_FILES)
     single = SINGLE_FILES if rows is None else single_files(rows)
     yield from (f"{name}.{form}" for name, form in single.items())
 
@@ -322,6 +337,11 @@ def _single_files(
         parts = (e for receipt in receipts() for e in receipt.files if e.table == name)
         pieces = export.single_file(table, store, parts, plan.run.grid.utc_offset_s, form)
         yield _put(store, name, f"{name}.{form}", rows[name], pieces)
+
+
+def _catalogues(store: Store, contents: catalogue.Contents) -> Iterator[FileEntry]:
+    yield _put(store, "croissant", CROISSANT_FILE, 0, [catalogue.croissant(contents)])
+    yield _put(store, "datapackage", PACKAGE_FILE, 0, catalogue.datapackage(contents))
 
 
 def _states(store: Store, receipts: Receipts, batteries: int) -> FileEntry:

@@ -157,13 +157,7 @@ def load(
     ConfigError
         With one line for each fault: where, the value, what is allowed, the way out.
     """
-    faults = Faults()
-    raw: dict[str, object] = {}
-    if file is not None:
-        raw = read_file(faults, ("--config",), Path(file))
-        anchor_fleet_file(raw, Path(file).parent)
-    apply_flags(faults, raw, flags)
-    apply_overrides(faults, raw, overrides)
+    faults, raw = gathered(file, overrides, flags)
     top = (*SECTIONS, "inject")
     for name in [name for name in raw if name not in top]:  # not text, perhaps, in YAML
         homes = [f"{s}.{name}" for s, table in SECTIONS.items() if name in table.model_fields]
@@ -171,6 +165,22 @@ def load(
         faults.add((str(name),), raw[name], f"no such section; {hint}")
     raw["fleet"] = resolve_fleet(faults, raw.get("fleet", {"catalogue": "thailand"}))
     return checked(faults, raw)
+
+
+def gathered(
+    file: Path | str | None = None,
+    overrides: Mapping[str, object] | Sequence[str] = (),
+    flags: Mapping[str, object] = types.MappingProxyType({}),
+) -> tuple[Faults, dict[str, object]]:
+    """Lay a file, `overrides` and `flags` over one another, as `load` does, and check nothing."""
+    faults = Faults()
+    raw: dict[str, object] = {}
+    if file is not None:
+        raw = read_file(faults, ("--config",), Path(file))
+        anchor_fleet_file(raw, Path(file).parent)
+    apply_flags(faults, raw, flags)
+    apply_overrides(faults, raw, overrides)
+    return faults, raw
 
 
 def checked(faults: Faults, raw: Mapping[str, object]) -> RunConfig:

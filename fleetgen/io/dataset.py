@@ -6,21 +6,28 @@ takes the process down.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import io
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from operator import and_
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.dataset as ds
+import pyarrow.fs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
+from fleetgen.io.store import Store
 from fleetgen.io.tables import arrow_schema, arrow_type
 from fleetgen.schema import Column, Table
-from fleetgen.spec import NULL, Chunk, Codes, Instants, Plain, RowGroup
+from fleetgen.spec import NULL, Chunk, Codes, FileEntry, Instants, Plain, RowGroup
 
 Source = Any
 """A path, or a file open for reading bytes."""
@@ -28,40 +35,207 @@ Source = Any
 _CSV_BLOCK_BYTES = 1 << 23
 
 
-def read_table(
-    sources: Source | Iterable[Source],
-    columns: Sequence[str] | None = None,
-    filters: Any = None,
-) -> pa.Table:
-    """Read files of one table, in the order given.
-
-    `filters` are those of `pyarrow.parquet.read_table`; row groups that cannot match are skipped.
-    """
-    names = None if columns is None else list(columns)
-    return pa.concat_tables(
-        pq.read_table(source, columns=names, filters=filters, partitioning=None, use_threads=False)
-        for source in _listed(sources)
-    )
-
-
-def _listed(sources: Source | Iterable[Source]) -> Iterable[Source]:
-    if isinstance(sources, str) or hasattr(sources, "read") or not isinstance(sources, Iterable):
-        return [sources]
-    return sources
-
-
-def read_csv(table: Table, sources: Source | Iterable[Source], time_zone: str) -> pa.Table:
-    """Read CSV files of `table`, packed or not, with the types of its Parquet files."""
-    schema = arrow_schema(table, time_zone)
-    utc = pa.timestamp("ms", "UTC")
-    options = pyarrow.csv.ConvertOptions(
-        column_types={f.name: utc if pa.types.is_timestamp(f.type) else f.type for f in schema},
+def _conversion(
+    table: Table, time_zone: str, names: Sequence[str] = ()
+) -> pyarrow.csv.ConvertOptions:
+    """How texts of CSV become values of all or some columns; instants bear their offset."""
+    return pyarrow.csv.ConvertOptions(
+        column_types={c.name: arrow_type(c, time_zone) for c in table.columns},
+        include_columns=list(names),
         null_values=[""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    files = [pyarrow.csv.read_csv(each, convert_options=options) for each in _listed(sources)]
-    return pa.concat_tables(files).cast(schema)
+
+
+# --- chosen rows ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows are wanted: values by column, and a half-open span of an instant [ms]."""
+
+    values: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    instant: str = ""
+    start_ms: int | None = None
+    end_ms: int | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that must be known to choose."""
+        bounded = self.start_ms is not None or self.end_ms is not None
+        return (*(name for name, _ in self.values), *((self.instant,) if bounded else ()))
+
+
+def read_rows(
+    table: Table, store: Store, entry: FileEntry, names: Sequence[str], rows: Rows, time_zone: str
+) -> pa.Table:
+    """Columns of the wanted rows of one file; no more of the file is fetched than these need.
+
+    Raises
+    ------
+    StorageError
+        The store does not give the file.
+    ValueError
+        It is damaged, or not one of `table`.
+    """
+    schema = pa.schema([arrow_schema(table, time_zone).field(name) for name in names])
+    wanted = _expression(rows, time_zone)
+    source = _Ranges(store, entry.path, entry.bytes)
+    if entry.path.endswith(".parquet"):
+        with _damage_told():
+            found = pq.read_table(
+                source,
+                columns=list(names),
+                filters=wanted,
+                partitioning=None,
+                use_threads=False,
+                pre_buffer=False,
+            )
+            return found.cast(schema)
+    packed = entry.path.endswith(".gz")
+    needed = list(dict.fromkeys((*names, *rows.columns)))
+    kind = "gzip file of CSV" if packed else "CSV file"
+    buffered = io.BufferedReader(source, _CSV_BLOCK_BYTES)
+    with _damage_told(kind), pa.input_stream(buffered, "gzip" if packed else None) as text:
+        reader = pyarrow.csv.open_csv(
+            text,
+            read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
+            convert_options=_conversion(table, time_zone, needed),
+        )
+        batches = [_chosen(pa.Table.from_batches([batch]), wanted, names) for batch in reader]
+        empty = reader.schema.empty_table().select(list(names))
+        return pa.concat_tables([empty, *batches]).cast(schema)
+
+
+def _chosen(table: pa.Table, wanted: pc.Expression | None, names: Sequence[str]) -> pa.Table:
+    return (table if wanted is None else table.filter(wanted)).select(list(names))
+
+
+def no_rows(table: Table, names: Sequence[str], time_zone: str) -> pa.Table:
+    """Columns of a table without any row."""
+    schema = arrow_schema(table, time_zone)
+    return pa.schema([schema.field(name) for name in names]).empty_table()
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables of the same columns, one under the other."""
+    return pa.concat_tables(tables)
+
+
+def in_memory(table: pa.Table) -> ds.Dataset:
+    """A table as a data set of Arrow."""
+    return ds.dataset(table)
+
+
+def scan(
+    table: Table,
+    store: Store,
+    entries: Sequence[FileEntry],
+    names: Sequence[str],
+    rows: Rows,
+    time_zone: str,
+) -> ds.Dataset:
+    """Files of one format as a data set of Arrow, which reads what is asked of it, on its threads.
+
+    `names` must hold all columns that `rows` are chosen by.
+    """
+    schema = arrow_schema(table, time_zone)
+    if entries[0].path.endswith(".parquet"):
+        form: ds.FileFormat = ds.ParquetFileFormat()
+    else:
+        form = ds.CsvFileFormat(convert_options=_conversion(table, time_zone))
+    files: Any = pyarrow.fs.PyFileSystem(_Files(store, entries))
+    if store.url.startswith("/"):  # a directory, which Arrow reads by itself
+        files = pyarrow.fs.SubTreeFileSystem(store.url, pyarrow.fs.LocalFileSystem())
+    found = ds.dataset(
+        [entry.path for entry in entries], schema=schema, format=form, filesystem=files
+    )
+    wanted = _expression(rows, time_zone)
+    chosen = found if wanted is None else found.filter(wanted)
+    return chosen.replace_schema(pa.schema([schema.field(name) for name in names]))
+
+
+def _expression(rows: Rows, time_zone: str) -> pc.Expression | None:
+    """The choice of rows as Arrow has it; None for all."""
+    terms = [pc.field(name).isin(list(values)) for name, values in rows.values]
+    kind = pa.timestamp("ms", time_zone)
+    if rows.start_ms is not None:
+        terms.append(pc.field(rows.instant) >= pa.scalar(rows.start_ms, kind))
+    if rows.end_ms is not None:
+        terms.append(pc.field(rows.instant) < pa.scalar(rows.end_ms, kind))
+    return reduce(and_, terms) if terms else None
+
+
+class _Ranges(io.RawIOBase):
+    """An object of known size as a file open for reading, of which only what is read is fetched."""
+
+    def __init__(self, store: Store, key: str, size: int) -> None:
+        self._store, self._object, self._size, self._at = store, key, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + (0, self._at, self._size)[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        length = min(len(buffer), self._size - self._at)
+        if length <= 0:
+            return 0
+        data = self._store.get_range(self._object, self._at, length)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class _Files(pyarrow.fs.FileSystemHandler):  # type: ignore[misc]
+    """Files of a store as a file system of Arrow, for reading alone."""
+
+    def __init__(self, store: Store, entries: Sequence[FileEntry]) -> None:
+        self._store = store
+        self._sizes = {entry.path: entry.bytes for entry in entries}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Files) and self._store == other._store
+
+    def get_type_name(self) -> str:
+        """Name of the kind of file system."""
+        return "fleetgen"
+
+    def normalize_path(self, path: str) -> str:
+        """Give a path back, which is a key."""
+        return path
+
+    def get_file_info(self, paths: Sequence[str]) -> list[pyarrow.fs.FileInfo]:
+        """Size of each file, by the manifest."""
+        kinds = pyarrow.fs.FileType
+        return [
+            pyarrow.fs.FileInfo(path, kinds.File, size=self._sizes[path])
+            if path in self._sizes
+            else pyarrow.fs.FileInfo(path, kinds.NotFound)
+            for path in paths
+        ]
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        """Open a file to be read in any order."""
+        return pa.PythonFile(_Ranges(self._store, path, self._sizes[path]), mode="r")
+
+    open_input_stream = open_input_file
+
+    def _refused(self, *_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError("a data set is only read")
+
+    get_file_info_selector = _refused
+    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = _refused
+    delete_file = move = copy_file = open_output_stream = open_append_stream = _refused
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,12 @@ class ObjectStore(Store):
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
 
+    def get_range(self, key: str, first: int, length: int) -> bytes:
+        """Bytes of an object from the byte `first` on."""
+        files, path = self._open(key)
+        with _told("read", path):
+            return bytes(files.cat_file(path, start=first, end=first + length))
+
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""
         files, path = self._open(key)

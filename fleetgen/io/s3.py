@@ -124,6 +124,20 @@ class S3Store(Store):
             if len(data) < _RANGE_BYTES:
                 return
 
+    def get_range(self, key: str, first: int, length: int) -> bytes:
+        """Bytes of an object from the byte `first` on, by one request."""
+        name, last = self._key(key), first + length - 1
+
+        def read(files: Any, wait_s: float) -> bytes:
+            asked = {"Bucket": self._bucket, "Key": name, "Range": f"bytes={first}-{last}"}
+            _, data = sync(files.loop, _read, files, asked, timeout=wait_s)
+            return bytes(data)
+
+        try:
+            return self._call("read", key, read, length)
+        except PastTheEnd:
+            return b""
+
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""
         return self._head(key) is not None

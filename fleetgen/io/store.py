@@ -85,6 +85,10 @@ class Store(ABC):
         """Yield an object in pieces of at most 1 MiB."""
 
     @abstractmethod
+    def get_range(self, key: str, first: int, length: int) -> bytes:
+        """Bytes of an object from the byte `first` on; fewer than `length` where it ends."""
+
+    @abstractmethod
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""
 

@@ -17,7 +17,7 @@ from fleetgen.schema import TABLES, TELEMETRY
 from fleetgen.spec import PROFILES, Scenario
 from tests.properties.plan import ROOT, run_python
 
-PRESETS = sorted((ROOT / "configs").rglob("*.toml"))
+PRESETS = sorted((*ROOT.glob("configs/*.toml"), *ROOT.glob("configs/scenarios/*.toml")))
 ROWS = {
     "test": 13_824,
     "development": 241_920,
@@ -25,8 +25,13 @@ ROWS = {
     "production": 3_023_308_800,
     "clean": 13_824,
     "ideal-sensors": 13_824,
+    "hot-season": 1_658_880,
+    "flood-outages": 193_536,
+    "bad-batch": 155_520,
+    "dirty-clock": 103_680,
+    "fleet-of-100000": 2_400_000,
 }
-"""Batteries x duration / sampling interval, for the guide's four commands and two scenarios."""
+"""Batteries x duration / sampling interval, for the guide's four commands and the scenarios."""
 
 HEAVY = [
     "numba",
@@ -62,6 +67,21 @@ def test_there_is_a_preset_for_each_of_the_guides_runs_and_scenarios() -> None:
     assert {path.stem for path in PRESETS} == set(ROWS)
 
 
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_the_rows_that_a_preset_tells_of_are_its_rows(path: Path) -> None:
+    head = " ".join(re.findall(r"^#(.*)", path.read_text().partition("\n\n")[0], re.MULTILINE))
+    told = re.findall(r"([\d,]+)\s+jar\s+samples", head)
+    assert [int(number.replace(",", "")) for number in told] == [ROWS[path.stem]]
+
+
+def test_the_large_fleet_is_that_of_its_script() -> None:
+    done = run_python(ROOT / "configs" / "fleets" / "make_fleet.py")
+    assert done.out == (ROOT / "configs" / "fleets" / "hundred-thousand.toml").read_text("utf-8")
+    fleet = load(ROOT / "configs" / "scenarios" / "fleet-of-100000.toml").to_fleet()
+    jars = sum(len(s.jar_ids) for each in fleet.sites for y in each.systems for s in y.strings)
+    assert jars == 100_000
+
+
 def test_scenarios_are_the_test_run_but_for_the_instruments() -> None:
     plain = load(ROOT / "configs" / "test.toml")
     for name, errors in (("clean", True), ("ideal-sensors", False)):
@@ -78,10 +98,14 @@ def test_the_production_preset_has_every_key_of_the_scenario() -> None:
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_every_key_of_a_preset_has_a_comment(path: Path) -> None:
-    before = ""
+    before, header, seen = "", "", set()
     for line in path.read_text().splitlines():
-        if re.match(r"\w+ =", line):
-            assert before.startswith("#"), line
+        if line.startswith("["):
+            header = line
+        if found := re.match(r"(\w+) =", line):
+            again = header == "[[inject]]" and found[1] in seen
+            assert before.startswith("#") or again, line
+            seen.add(found[1])
         before = line
 
 

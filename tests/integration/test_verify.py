@@ -130,7 +130,7 @@ def test_a_block_that_ends_within_a_day_and_one_without_an_hour(tmp_path: Path) 
         place = tiny.generate(tmp_path / f"set-{days}", run__duration_days=days)
         found = verify(str(place), values="all", rederive="1")
         assert told(found) == []
-    assert found.checked["files"] == 6 + 1 + 16  # no features, no conditions
+    assert found.checked["files"] == 6 + 1 + 18  # no features, no conditions
 
 
 def test_amounts(made: Path) -> None:
