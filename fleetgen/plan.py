@@ -9,6 +9,7 @@ from typing import Literal
 
 from fleetgen.config import RunConfig
 from fleetgen.schema import (
+    HTML_REPORT_FILE,
     REPORT_FILE,
     SINGLE_FILES,
     STATES_FILE,
@@ -112,7 +113,7 @@ class Plan:
         """Files and directories that a run makes at the top of its output."""
         for table in TABLES.values():
             yield from (table.name, f"{table.name}.csv", f"{table.name}.csv.gz")
-        yield from (STATES_FILE, REPORT_FILE)
+        yield from (STATES_FILE, REPORT_FILE, HTML_REPORT_FILE)
 
     def missing(self, receipts: Set[str]) -> list[PartJob]:
         """Parts without a receipt."""

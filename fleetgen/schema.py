@@ -1054,4 +1054,4 @@ SingleForm = Literal["csv.gz", "csv"]
 SINGLE_FILES: dict[str, SingleForm] = {JAR_RAW.name: "csv.gz", JAR_CALC.name: "csv"}
 """Tables in parts that the usage guide has as single files, and in which form."""
 
-REPORT_FILE = "DATA_GENERATION_REPORT.md"
+REPORT_FILE, HTML_REPORT_FILE = "DATA_GENERATION_REPORT.md", "report.html"
