@@ -119,7 +119,8 @@ def _instant_s(text: str) -> int:
 
 
 def _milli(state: State) -> int:
-    return round(state["soh_pct"] * 1000)
+    milli: int = round(state["soh_pct"] * 1000)
+    return milli
 
 
 def _count(counters: dict[str, Counter[int]], name: str, number: int) -> None:
@@ -163,7 +164,8 @@ def _calendar(plan: Plan) -> Calendar:
 
 def _bin(plan: Plan, content: Content, instant_ms: int) -> int:
     seconds: int = instant_ms // 1000 - plan.run.grid.start_s
-    return seconds // (SECONDS_PER_DAY * content.calendar.bin_days)
+    number = seconds // (SECONDS_PER_DAY * content.calendar.bin_days)
+    return min(number, content.calendar.bins - 1)  # what is told at the end is of the last day
 
 
 # --- three units ----------------------------------------------------------------------------------

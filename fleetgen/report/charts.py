@@ -26,6 +26,7 @@ from fleetgen.report.figures import (
     Panel,
     Scale,
     day_text,
+    from_zero,
     local_time,
     month_text,
     nice_step,
@@ -44,6 +45,9 @@ MOST_LABELS = 12
 
 MOST_REGIONS = 8
 """Most regions with a panel of their own."""
+
+LEAST_MONTHS = 3
+"""Months for which there is room at least: one alone would be a wall."""
 
 WORN_PCT = 80.0
 
@@ -200,7 +204,7 @@ def health(soh_bins: dict[str, Counter[int]], profiles: Sequence[str]) -> str:
     panel = Panel(
         f"Histogram of state of health of {sum(c.total() for c in soh_bins.values()):,} units",
         Scale(float(low), float(low + (high - low + step - 1) // step * step)),
-        scale_of([0.0, float(most)], 4.0),
+        from_zero(float(most), 4.0),
         210,
     )
     panel.y_axis()
@@ -338,7 +342,7 @@ def seasons(climate: dict[tuple[str, int, int], tuple[Sketch, Sketch]]) -> str:
     for region in regions:
         panel = Panel(
             f"Temperatures by month in the region {region}",
-            Scale(0.0, float(len(months))),
+            Scale(0.0, float(max(len(months), LEAST_MONTHS))),
             y,
             120,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fleetgen.report.content import SIGMAS
-from fleetgen.report.figures import DASH
+from fleetgen.report.figures import MINUS
 from fleetgen.report.summary import Summary
 from fleetgen.schema import JAR_CALC, TABLES
 from fleetgen.spec import Run
@@ -45,8 +45,8 @@ def _ranges(summary: Summary) -> Iterator[Check]:
         if valid is not None:
             yield Check(
                 f"range of {name}, {unit}",
-                f"{low:g} {DASH} {high:g}",
-                f"{valid[0]:g} {DASH} {valid[1]:g}",
+                _span(low, high),
+                _span(*valid),
                 valid[0] <= low <= high <= valid[1],
             )
 
@@ -57,8 +57,8 @@ def _states(summary: Summary) -> Iterator[Check]:
         least, most = JAR_CALC.valid("soh_pct")
         yield Check(
             "range of the state of health, %",
-            f"{low:.2f} {DASH} {high:.2f}",
-            f"{least:g} {DASH} {most:g}",
+            _span(round(low, 2), round(high, 2)),
+            _span(least, most),
             least <= low <= high <= most,
         )
 
@@ -82,3 +82,8 @@ def _shares(summary: Summary, run: Run) -> Iterator[Check]:
             f"about {share * units:,.0f}",
             holds,
         )
+
+
+def _span(low: float, high: float) -> str:
+    """A range of values, in which a dash would be read as a sign."""
+    return f"{low:,.10g} to {high:,.10g}".replace("-", MINUS)

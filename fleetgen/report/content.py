@@ -25,7 +25,7 @@ SIGMAS = 4
 
 @dataclass(frozen=True)
 class Binned:
-    """A channel by bins of time: int64 (bin,) instants [s], rows, their sum, lowest and highest.
+    """A channel by bins of time: int64 (bin,) mean instant [s], rows, sum, lowest and highest.
 
     Bins without a known value are left out; values are counts, `per_unit` to the unit.
     """
@@ -59,17 +59,18 @@ class Binned:
 def binned(t_s: Ints, counts: Ints, per_unit: int, start_s: int, width_s: int) -> Binned:
     """Bin a channel: instants and counts (row,), `NULL` where there is no value."""
     known = counts != NULL
-    number = (t_s[known] - start_s) // width_s
-    values = counts[known]
+    t_s, values = t_s[known], counts[known]
+    number = (t_s - start_s) // width_s
     order = np.argsort(number, kind="stable")
-    number, values = number[order], values[order]
+    number, values, t_s = number[order], values[order], t_s[order]
     edges = np.flatnonzero(np.diff(number, prepend=-1))
     if not len(edges):
         none = np.zeros(0, np.int64)
         return Binned(none, none, none, none, none, per_unit)
+    rows = np.diff(edges, append=len(number))
     return Binned(
-        t_s=start_s + number[edges] * width_s + width_s // 2,
-        rows=np.diff(edges, append=len(number)),
+        t_s=np.add.reduceat(t_s, edges) // rows,
+        rows=rows,
         total=np.add.reduceat(values, edges),
         low=np.minimum.reduceat(values, edges),
         high=np.maximum.reduceat(values, edges),

@@ -64,7 +64,7 @@ class Scale:
         """Round values within the scale."""
         step = nice_step(self.high - self.low, most)
         first = -int(-self.low // step)  # the ceiling
-        count = int((self.high - first * step) / step + 1e-9) + 1
+        count = int(((self.high - first * step) / step + 1e-9) // 1) + 1
         return [(first + n) * step for n in range(count)]
 
 
@@ -78,6 +78,13 @@ def scale_of(values: Iterable[float], least: float, around: Iterable[float] = ()
     step = nice_step(high - low, 8)
     first, last = low // step, -(-high // step)
     return Scale(first * step, last * step)
+
+
+def from_zero(high: float, least: float) -> Scale:
+    """Scale of counts, from zero to a round end that is at least `least`."""
+    high = max(high, least)
+    step = nice_step(high, 4)
+    return Scale(0.0, -(-high // step) * step)
 
 
 def tick_text(value: float, step: float) -> str:

@@ -49,7 +49,7 @@ def page(
         ("checks", "Checks", _checks(found)),
         ("made", "How it was made", _made(summary, run, identity)),
     )
-    title = f"{_batteries(summary):,} batteries, {_length(run.grid.duration_s)}"
+    title = f"{_many(_batteries(summary), 'batter', 'y', 'ies')}, {_length(run.grid.duration_s)}"
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -95,6 +95,12 @@ def _batteries(summary: Summary) -> int:
     return summary.batteries - summary.replaced
 
 
+def _many(count: int, word: str, one: str = "", more: str = "s") -> str:
+    return f"{count:,} {word}{one if count == 1 else more}"
+
+
+_SPACE = "\N{NO-BREAK SPACE}"
+
 _UNITS = (
     (SECONDS_PER_DAY, "day"),
     (SECONDS_PER_HOUR, "hour"),
@@ -109,7 +115,7 @@ def _length(seconds: int) -> str:
     for unit, name in _UNITS:
         count, seconds = divmod(seconds, unit)
         if count:
-            words.append(f"{count:,} {name}{'' if count == 1 else 's'}")
+            words.append(_many(count, name))
     return " ".join(words[:2]) or "no time"
 
 
@@ -144,6 +150,10 @@ def _tiles(content: Content, summary: Summary, found: Sequence[Check], run: Run)
     return f'<dl class="tiles">{tiles}</dl>'
 
 
+def _percent(share: float, digits: int = 1) -> str:
+    return f"{100.0 * share:.{digits}f}{_SPACE}%"
+
+
 def _compact(count: int) -> str:
     for scale, name in ((10**9, "bn"), (10**6, "M")):
         if count >= scale:
@@ -158,13 +168,22 @@ def _bytes(size: int) -> str:
     return f"{size / 1000:.3g} kB"
 
 
+_KINDS = {
+    name: f' class="{kind}"' for name, kind in (("n", "n"), ("w", "w"), ("m", "n w"), ("l", "long"))
+}
+
+
 def _table(
-    heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: str, kind: str = "scroll"
+    heads: Sequence[str], rows: Iterable[Sequence[str]], columns: str, kind: str = "scroll"
 ) -> str:
-    """A table of cells that are HTML; `numbers` has an `n` for each column of numbers."""
+    """A table of cells that are HTML.
+
+    `columns` has a letter for each: `n` numbers, `w` texts and `m` numbers that a narrow screen
+    leaves out, `l` long texts.
+    """
 
     def cells(tag: str, values: Sequence[str]) -> str:
-        kinds = (' class="n"' if kind == "n" else "" for kind in numbers)
+        kinds = (_KINDS.get(kind, "") for kind in columns)
         scope = ' scope="col"' if tag == "th" else ""
         return "".join(
             f"<{tag}{kind}{scope}>{value}</{tag}>"
@@ -213,7 +232,7 @@ def _fleet(content: Content) -> str:
         else "Discs by number of jars; latitude and longitude."
     )
     figure = _figure("map", charts.fleet_map(places), caption)
-    return f'<div class="two">{figure}<div>{_table(heads, rows, "--nnnnn")}{tail}</div></div>'
+    return f'<div class="two">{figure}<div>{_table(heads, rows, "-wmnnnn")}{tail}</div></div>'
 
 
 def _health(content: Content, summary: Summary, run: Run) -> str:
@@ -227,15 +246,16 @@ def _health(content: Content, summary: Summary, run: Run) -> str:
         (
             f'<i class="key {colours[p.name]}"></i>{_t(p.name)}',
             f"{summary.profiles[p.name]:,}",
-            f"{summary.profiles[p.name] / summary.batteries:.1%}",
-            f"{p.share:.1%}",
+            _percent(summary.profiles[p.name] / summary.batteries),
+            _percent(p.share),
             f"{summary.failed[p.name]:,}",
         )
         for p in run.scenario.profiles
     ]
     caption = (
-        f"At the end of the run, or when a unit was replaced: mean {mean:.1f} %, from {low:.1f} to "
-        f"{high:.1f} %; {worn:,} of {summary.batteries:,} have ended their life."
+        f"At the end of the run, or when a unit was replaced: mean {mean:.1f}{_SPACE}%, from "
+        f"{low:.1f} to {high:.1f}{_SPACE}%; {worn:,} of {summary.batteries:,} have ended their "
+        "life."
     )
     table = _table(
         ("profile", "units", "share", "drawn with", "ended"), rows, "-nnnn", "scroll small"
@@ -250,8 +270,8 @@ def _jars(content: Content, run: Run) -> str:
         return _none("jars", "No jar has an hour of features in this run.")
     rows = [
         (
-            f'<i class="key {colours.get(each.profile, "p0")}"></i>{_t(each.profile)}',
-            f"<code>{_t(each.battery_id)}</code>",
+            f'<i class="key {colours.get(each.profile, "p0")}"></i>{_t(each.profile)}<br>'
+            f"<small>{_t(each.battery_id)}</small>",
             f"{each.state['soh_pct']:.1f}",
             "over 20 years"
             if each.state["rul_days"] is None
@@ -260,14 +280,14 @@ def _jars(content: Content, run: Run) -> str:
         )
         for each in content.subjects
     ]
-    heads = ("profile", "jar", "SOH at the end, %", "remaining life", "failure mode")
+    heads = ("jar", "final SOH, %", "remaining life", "failure mode")
     caption = (
         "Chosen by the truth: the least healthy unit of the worst profile, and of the others the "
         "one nearest to the mean of its profile. Means of the hours; a line that ends early is of "
         "a unit that was replaced."
     )
     drawing = charts.tracks(content.subjects, run.grid, profiles)
-    return _table(heads, rows, "--nn-") + _figure("jars", drawing, caption)
+    return _table(heads, rows, "-nn-") + _figure("jars", drawing, caption)
 
 
 def _remaining(days: float | None) -> str:
@@ -281,7 +301,7 @@ def _outage(content: Content, run: Run) -> str:
     when = _moment(shown.start_s, run)
     length = _length(shown.end_s - shown.start_s)
     words = (
-        f"{content.outages:,} outage{'' if content.outages == 1 else 's'} of the grid in this run. "
+        f"{_many(content.outages, 'outage')} of the grid in this run. "
         f"The one that lay longest on a battery: {length} from {when}."
     )
     if not shown.channels or not len(shown.channels["volts"].t_s):
@@ -336,7 +356,7 @@ def _calendar(content: Content, summary: Summary, run: Run) -> str:
         for name, value in rates(summary.alerts).items()
     ]
     head = "<h3>Held against the truth</h3>"
-    return figure + head + _table(("score", "value"), rows, "-n", "scroll small")
+    return figure + head + _table(("score", "value"), rows, "ln", "scroll small")
 
 
 def _life(content: Content, summary: Summary, run: Run) -> str:
@@ -348,8 +368,8 @@ def _life(content: Content, summary: Summary, run: Run) -> str:
     day = charts.day_of(found.at_s, run.grid.utc_offset_s)
     caption = (
         f"Predictions of {day} against the truth, {found.units:,} units; a square is a year, the "
-        f"darker the more; on the dashed line they agree. {found.within / found.units:.0%} of the "
-        "lives lie within the 80 % interval."
+        "darker the more; on the dashed line they agree. "
+        f"{_percent(found.within / found.units, 0)} of the lives lie within the 80 % interval."
     )
     values = {
         "predictions scored": f"{scores.rows:,}",
@@ -359,7 +379,7 @@ def _life(content: Content, summary: Summary, run: Run) -> str:
         "lives within the 80 % interval": _value(scores.coverage),
         "AUC of an end within 90 days": _value(scores.auc),
     }
-    table = _table(("score, of all weeks", "value"), list(values.items()), "-n")
+    table = _table(("score, of all weeks", "value"), list(values.items()), "ln")
     figure = _figure("life", charts.lives(found), caption)
     return f'<div class="two">{figure}<div>{table}</div></div>'
 
@@ -382,7 +402,7 @@ def _checks(found: Sequence[Check]) -> str:
         )
         for c in found
     ]
-    table = _table(("what", "found", "wanted", ""), rows, "-nn-")
+    table = _table(("what", "found", "wanted", ""), rows, "lnm-")
     words = (
         "Each is a comparison of numbers that were counted while the data were written. To look at "
         "every file again: <code>fleetgen verify URL</code>."
@@ -401,7 +421,7 @@ def _made(summary: Summary, run: Run, identity: Mapping[str, Any]) -> str:
         "fleetgen": f"{__version__}, data {versions['data']}, schema {versions['schema']}",
         "plan digest": run.plan_digest,
         "format": run.format,
-        "profiles": ", ".join(f"{p.name} {p.share:.1%}" for p in run.scenario.profiles),
+        "profiles": ", ".join(f"{p.name} {_percent(p.share)}" for p in run.scenario.profiles),
         "hazards": f"{run.scenario.hazard_scale:g} x those of the model",
         "instruments": _instruments(run),
         "forced": f"{len(run.scenario.injections):,} events",
