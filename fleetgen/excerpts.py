@@ -337,7 +337,9 @@ def _shown(
     }
     weakest = ""
     if inside.any():
-        low = int(j["battery_id"][inside][np.argmin(volts[inside])])
+        rows = np.bincount(j["battery_id"][inside], minlength=len(units))
+        sums = [int(volts[inside & (j["battery_id"] == n)].sum()) for n in range(len(units))]
+        low = min(np.flatnonzero(rows).tolist(), key=lambda n: sums[n] / int(rows[n]))
         weakest = units[low]
         mine = j["battery_id"] == low
         channels["weak"] = binned(stamp[mine], volts[mine], per_unit, from_s, width)

@@ -127,8 +127,8 @@ class Subject:
 class Outage:
     """An outage on the battery of one string, from [start_s, end_s), shown over [from_s, to_s).
 
-    `samples` of the string lie in it. Channels: `volts` of all jars, `middle` their median, `weak`
-    the jar `weakest` (the lowest in the outage) and the string's `current`.
+    `samples` of the string lie in it. Channels: `volts` of all jars, `weak` of the jar `weakest`
+    (by its mean in the outage), and the string's `current`.
     """
 
     string_id: str

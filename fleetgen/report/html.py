@@ -319,7 +319,7 @@ def _outage_caption(shown: Outage, run: Run) -> str:
     )
     words = f"{shown.string_id}: the range of its {shown.jars} jars and their mean."
     if shown.weakest:
-        words += f" The coloured line is {shown.weakest} ({shown.profile}), which fell lowest."
+        words += f" The coloured line is {shown.weakest} ({shown.profile}), the lowest in the mean."
     return f"{words} {seen}."
 
 
