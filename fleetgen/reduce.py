@@ -10,14 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any, TypeGuard
 
 from fleetgen import __version__, excerpts, export, fleet, history
 from fleetgen.config import RunConfig
+from fleetgen.derive.scores import Scores
 from fleetgen.derive.split import split_groups
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest
@@ -112,18 +115,43 @@ def report(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
         summary = Summary()
         for receipt in receipts():
             summary.take(receipt)
-        try:
-            summary.take_scores(header["scores"])
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if not _are_scores(scores := header.get("scores")):
             raise StorageError(
                 f"{store.url}/{manifest.MANIFEST} has no scores of alerts and predictions. "
                 "Delete this file and _SUCCESS, then run the same command again."
-            ) from error
+            )
+        summary.take_scores(scores)
         made = {e.path: e for e in _reports(config, plan, cost, store, receipts, summary)}
     files = list(manifest.read_files(store))
     if any(made.get(entry.path, entry) != entry for entry in files):
         manifest.reopen(store)
         manifest.write_manifest(store, header, (made.get(e.path, e) for e in files))
+
+
+def _are_scores(found: object) -> TypeGuard[dict[str, dict[str, Any]]]:
+    """Whether this is what `Summary.scores` gives: nobody vouches for what lies in a store."""
+    if not isinstance(found, dict) or found.keys() != {"alerts", "rul"}:
+        return False
+    alerts, rul, known = found["alerts"], found["rul"], Scores().counts()
+    return (
+        isinstance(alerts, dict)
+        and all(map(_SKETCH_NAME.fullmatch, alerts))
+        and all(type(count) is int for count in alerts.values())
+        and isinstance(rul, dict)
+        and rul.keys() == known.keys()
+        and all(_is_like(rul[name], example) for name, example in known.items())
+    )
+
+
+_SKETCH_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
+
+
+def _is_like(found: object, example: object) -> bool:
+    if not isinstance(example, list):
+        return type(found) is int
+    if not isinstance(found, list) or len(found) != len(example):
+        return False
+    return all(type(each) is int for each in found)
 
 
 def closing_names(rows: Mapping[str, int] | None = None) -> Iterator[str]:

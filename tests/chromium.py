@@ -68,16 +68,16 @@ class Browser:
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.call("Emulation.setEmulatedMedia", features=[feature])
 
-    def picture(self, selector: str = "html") -> bytes:
-        """PNG of the page, or of the first element of a selector."""
-        box = self.value(
-            f"(() => {{ const b = document.querySelector({json.dumps(selector)})"
-            ".getBoundingClientRect();"
-            "return {x: b.x + scrollX, y: b.y + scrollY, width: b.width, height: b.height} })()"
-        )
-        shot = self.call(
-            "Page.captureScreenshot", clip={**box, "scale": 1}, captureBeyondViewport=True
-        )
+    def picture(self) -> bytes:
+        """PNG of the whole page."""
+        page = "document.documentElement"
+        sides = (self.value(f"{page}.{side}") for side in ("scrollWidth", "scrollHeight"))
+        return self.picture_of(0, 0, *sides)
+
+    def picture_of(self, x: int, y: int, width: int, height: int) -> bytes:
+        """PNG of a rectangle of the page."""
+        clip = {"x": x, "y": y, "width": width, "height": height, "scale": 1}
+        shot = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
         return base64.b64decode(shot["data"])
 
     def _wait(self, method: str) -> None:

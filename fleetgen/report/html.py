@@ -41,9 +41,9 @@ def page(
     sections = (
         ("fleet", "The fleet", _fleet(content)),
         ("health", "State of health", _health(content, summary, run)),
-        ("jars", "Jars side by side", _jars(content, run)),
-        ("outage", "An outage, close up", _outage(content, run)),
-        ("seasons", "Seasons and regions", _seasons(content)),
+        ("jars", "Jars over time", _jars(content, run)),
+        ("outage", "An outage", _outage(content, run)),
+        ("seasons", "Seasons", _seasons(content)),
         ("calendar", "Alerts and maintenance", _calendar(content, summary, run)),
         ("life", "Remaining life", _life(content, summary, run)),
         ("checks", "Checks", _checks(found)),
@@ -144,9 +144,11 @@ def _tiles(content: Content, summary: Summary, found: Sequence[Check], run: Run)
         ("alerts", f"{alerts + critical:,}"),
         ("of them critical", f"{critical:,}"),
         ("replaced", f"{summary.replaced:,}"),
-        ("checks hold", f"{sum(c.holds for c in found)} of {len(found)}"),
     )
+    held = f"{sum(c.holds for c in found)} of {len(found)}"
     tiles = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in values)
+    kind = "" if all(c.holds for c in found) else ' class="no"'
+    tiles += f"<div><dt>checks hold</dt><dd{kind}>{held}</dd></div>"
     return f'<dl class="tiles">{tiles}</dl>'
 
 

@@ -333,15 +333,26 @@ def test_other_reports_are_entered_in_the_manifest(
     assert main(["verify", str(copy), "--progress", "none"]) == 0
 
 
-@pytest.mark.parametrize("damage", ["unfinished", "no scores", "nothing"])
+ODD = {
+    "no scores": ('"scores":', '"marks":'),
+    "a score of text": ('"string_s":', '"<b>":'),
+    "a score of another kind": ('"covered":', '"covered":"","was":'),
+    "a score that is a name": ('"covered":', '"<script>":0,"covered":'),
+}
+"""What stands in the manifest, and what is put there instead."""
+
+
+@pytest.mark.parametrize("damage", ["unfinished", "nothing", *ODD])
 def test_what_is_no_complete_data_set_gets_no_report(
     copy: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = copy / "_fleetgen" / "manifest.json"
     if damage == "unfinished":
         (copy / "_SUCCESS").unlink()
-    elif damage == "no scores":
-        manifest.write_text(manifest.read_text().replace('"scores":', '"marks":'))
+    elif damage in ODD:
+        text = manifest.read_text()
+        assert ODD[damage][0] in text
+        manifest.write_text(text.replace(*ODD[damage]))
     else:
         shutil.rmtree(copy / "_fleetgen")
     before = tree(copy)
@@ -349,9 +360,8 @@ def test_what_is_no_complete_data_set_gets_no_report(
     told = capsys.readouterr().err
     assert {
         "unfinished": "is not complete; run `fleetgen finish",
-        "no scores": "has no scores of alerts and predictions",
         "nothing": "is no data set of fleetgen",
-    }[damage] in told
+    }.get(damage, "has no scores of alerts and predictions") in told
     assert len(told.splitlines()) == 1
     assert tree(copy) == before
 
