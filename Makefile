@@ -36,7 +36,7 @@ $(CLUSTERED): $(TESTABLE)
 
 run: $(READY)
 	$(BIN)/python generate_battery_data.py --config configs/test.toml
-	@echo "Look at output/test/DATA_GENERATION_REPORT.md, or in Python:"
+	@echo "Open output/test/report.html, or in Python:"
 	@echo "  pandas.read_csv('output/test/feature_store.csv.gz')"
 	@echo "  pandas.read_parquet('output/test/telemetry_jar_raw')"
 

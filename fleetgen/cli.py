@@ -113,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
     _add_progress(make)
     _add_finish(verbs)
     _add_verify(verbs)
+    _add_report(verbs)
     _add_clean(verbs)
     _add_export(verbs)
     _add_schema(verbs)
@@ -177,6 +178,15 @@ def _add_verify(verbs: Any) -> None:
     look.add_argument("--workers", metavar="N", help="threads or processes (default: one per core)")
     _add_storage(look)
     _add_progress(look)
+
+
+def _add_report(verbs: Any) -> None:
+    text = "make DATA_GENERATION_REPORT.md and report.html of a data set again"
+    again = verbs.add_parser(
+        "report", help=text, description=f"{text.capitalize()}.", allow_abbrev=False
+    )
+    again.add_argument("url", metavar="URL", help="where the data set lies")
+    _add_storage(again)
 
 
 def _add_clean(verbs: Any) -> None:
@@ -329,7 +339,7 @@ def _generate(options: dict[str, Any]) -> int:
 
     last = _reported(style, lambda notify: generate(config, notify))
     if style != "none" and config.output.format != "none" and last.stage == "complete":
-        print(f"data set in {config.output.directory}; see DATA_GENERATION_REPORT.md there")
+        print(f"data set in {config.output.directory}; open report.html there")
     return 0
 
 
@@ -346,7 +356,7 @@ def _finish(options: dict[str, Any]) -> int:
 
     _reported(options["progress"], run)
     if options["progress"] != "none":
-        print(f"data set in {options['url']}; see DATA_GENERATION_REPORT.md there")
+        print(f"data set in {options['url']}; open report.html there")
     return 0
 
 
@@ -414,6 +424,14 @@ def _verify(options: dict[str, Any]) -> int:
     )
     print("\n".join(found.lines()))
     return 1 if found.bad else 0
+
+
+def _report(options: dict[str, Any]) -> int:
+    from fleetgen.pipeline import report
+
+    report(options["url"], storage_options=options["storage_option"] or ())
+    print(f"DATA_GENERATION_REPORT.md and report.html in {options['url']}")
+    return 0
 
 
 def _clean(options: dict[str, Any]) -> int:
@@ -506,6 +524,7 @@ _VERBS: dict[str, Callable[[dict[str, Any]], int]] = {
     "finish": _finish,
     "export": _export,
     "verify": _verify,
+    "report": _report,
     "clean": _clean,
     "schema": _schema,
     "config": _config,

@@ -202,7 +202,7 @@ def _predictions(job: HistoryJob, first: StringJob, store: Store) -> list[RowGro
     ids = [unit.battery_id for unit in units]
     found = []
     for part in job.parts:
-        groups = list(_of_part(part, store, FEATURE_STORE, ("feature_ts", "battery_id", *COLUMNS)))
+        groups = list(of_part(part, store, FEATURE_STORE, ("feature_ts", "battery_id", *COLUMNS)))
         if not groups:
             continue
         predicted = past.take(*_by_unit(groups, ids), tests=tests)
@@ -278,23 +278,36 @@ def groups_of(
 ) -> Iterator[RowGroup]:
     """Row groups of a table, or of some of its columns, in all parts of a job, in order of time."""
     for part in job.parts:
-        yield from _of_part(part, store, table, columns)
+        yield from of_part(part, store, table, columns)
 
 
-def _of_part(
-    part: PartJob, store: Store, table: Table, columns: Sequence[str] | None
+def of_part(
+    part: PartJob,
+    store: Store,
+    table: Table,
+    columns: Sequence[str] | None = None,
+    span_ms: tuple[int, int] | None = None,
 ) -> Iterator[RowGroup]:
+    """Row groups of a table, or of some of its columns, in a part.
+
+    With a span [ms], row groups of Parquet that have no row in it are left out.
+    """
     receipt = manifest.read_receipt(store, part.key, part.run.plan_digest)
     for entry in receipt.files:
         if entry.table == table.name:
-            yield from _groups(store, table, entry, columns)
+            yield from _groups(store, table, entry, columns, span_ms)
 
 
 def _groups(
-    store: Store, table: Table, entry: FileEntry, columns: Sequence[str] | None
+    store: Store,
+    table: Table,
+    entry: FileEntry,
+    columns: Sequence[str] | None,
+    span_ms: tuple[int, int] | None,
 ) -> Iterator[RowGroup]:
-    packed = entry.path.endswith(".csv.gz")
-    read = dataset.iter_csv_groups if packed else dataset.iter_groups
+    read = partial(dataset.iter_groups, span_ms=span_ms)
+    if entry.path.endswith(".csv.gz"):
+        read = partial(dataset.iter_csv_groups)
     try:
         yield from read(table, io.BytesIO(b"".join(manifest.stream_file(store, entry))), columns)
     except ValueError as error:

@@ -224,6 +224,31 @@ def finish(
     return generate(config, notify)
 
 
+def report(url: str, *, storage_options: Sequence[str] = ()) -> None:
+    """Make the reports of a complete data set again; equal bytes where nothing has changed.
+
+    Raises
+    ------
+    StorageError
+        There is no complete data set, or it is damaged.
+    ConfigError
+        It is of another version.
+    """
+    from fleetgen import reduce
+    from fleetgen.io import manifest
+    from fleetgen.io.store import open_store
+
+    place = output_at(url, storage_options if url.startswith("s3:") else ())
+    store = open_store(place.directory, place.to_options())
+    record, config, extents = recorded(store, storage_options=storage_options)
+    if not same_version(record.identity):
+        raise ConfigError(f"{url}: {other_version(record)}; use that fleetgen")
+    plan = make_plan(config, store.url, extents)
+    if not manifest.is_closed(store, plan.run.plan_digest, plan.run.grid.duration_s):
+        raise StorageError(f"{url!r} is not complete; run `fleetgen finish {url}` first")
+    reduce.report(config, plan, estimate(plan, 1), store)
+
+
 def safe_parts(now: Progress) -> int:
     """Parts of the plan that a run would not have to make again, as far as can soon be told."""
     from fleetgen.io import manifest

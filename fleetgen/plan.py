@@ -10,6 +10,7 @@ from typing import Literal
 from fleetgen.config import RunConfig
 from fleetgen.schema import (
     CATALOGUE_FILES,
+    HTML_REPORT_FILE,
     REPORT_FILE,
     SINGLE_FILES,
     STATES_FILE,
@@ -113,7 +114,7 @@ class Plan:
         """Files and directories that a run makes at the top of its output."""
         for table in TABLES.values():
             yield from (table.name, f"{table.name}.csv", f"{table.name}.csv.gz")
-        yield from (STATES_FILE, REPORT_FILE, *CATALOGUE_FILES)
+        yield from (STATES_FILE, REPORT_FILE, HTML_REPORT_FILE, *CATALOGUE_FILES)
 
     def missing(self, receipts: Set[str]) -> list[PartJob]:
         """Parts without a receipt."""

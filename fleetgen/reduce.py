@@ -10,20 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any, TypeGuard
 
-from fleetgen import __version__, export, fleet, history
+from fleetgen import __version__, excerpts, export, fleet, history
 from fleetgen.config import RunConfig
+from fleetgen.derive.scores import Scores
 from fleetgen.derive.split import split_groups
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest
 from fleetgen.io.store import Store, told
 from fleetgen.plan import Estimate, Plan, single_files
-from fleetgen.report import catalogue, page
+from fleetgen.report import catalogue, html, page
 from fleetgen.report.summary import Summary
 from fleetgen.rows import row_groups
 from fleetgen.schema import (
@@ -34,6 +37,7 @@ from fleetgen.schema import (
     DATA_VERSION,
     FEATURE_STORE,
     HISTORIES,
+    HTML_REPORT_FILE,
     MAINTENANCE_EVENT,
     PACKAGE_FILE,
     PARTED,
@@ -84,7 +88,7 @@ def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts
             _feature_file(plan, store, receipts, summary.rows[FEATURE_STORE.name]),
             *_single_files(plan, store, receipts, summary.rows),
             _states(store, receipts, summary.batteries),
-            _report(plan, cost, store, summary),
+            *_reports(config, plan, cost, store, receipts, summary),
         ]
 
         def paths(table: str) -> Iterator[str]:
@@ -107,9 +111,62 @@ def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts
         "csv_encoder": csv.encoder(),
         "injections": config.injections(),
         "rows": dict(sorted(summary.rows.items())),
+        "scores": summary.scores(),
     }
     parts = (entry for receipt in receipts() for entry in receipt.files)
     manifest.write_manifest(store, header, _chain(parts, closing))
+
+
+def report(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
+    """Make the reports of a complete data set again, and the manifest if they are others.
+
+    Raises
+    ------
+    StorageError
+        Its manifest has no scores, or a file that they are made from is damaged.
+    """
+    header = manifest.read_header(store)
+    with _gathered(plan, store) as receipts:
+        summary = Summary()
+        for receipt in receipts():
+            summary.take(receipt)
+        if not _are_scores(scores := header.get("scores")):
+            raise StorageError(
+                f"{store.url}/{manifest.MANIFEST} has no scores of alerts and predictions. "
+                "Delete this file and _SUCCESS, then run the same command again."
+            )
+        summary.take_scores(scores)
+        made = {e.path: e for e in _reports(config, plan, cost, store, receipts, summary)}
+    files = list(manifest.read_files(store))
+    if any(made.get(entry.path, entry) != entry for entry in files):
+        manifest.reopen(store)
+        manifest.write_manifest(store, header, (made.get(e.path, e) for e in files))
+
+
+def _are_scores(found: object) -> TypeGuard[dict[str, dict[str, Any]]]:
+    """Whether this is what `Summary.scores` gives: nobody vouches for what lies in a store."""
+    if not isinstance(found, dict) or found.keys() != {"alerts", "rul"}:
+        return False
+    alerts, rul, known = found["alerts"], found["rul"], Scores().counts()
+    return (
+        isinstance(alerts, dict)
+        and all(map(_SKETCH_NAME.fullmatch, alerts))
+        and all(type(count) is int for count in alerts.values())
+        and isinstance(rul, dict)
+        and rul.keys() == known.keys()
+        and all(_is_like(rul[name], example) for name, example in known.items())
+    )
+
+
+_SKETCH_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
+
+
+def _is_like(found: object, example: object) -> bool:
+    if not isinstance(example, list):
+        return type(found) is int
+    if not isinstance(found, list) or len(found) != len(example):
+        return False
+    return all(type(each) is int for each in found)
 
 
 def closing_names(rows: Mapping[str, int] | None = None) -> Iterator[str]:
@@ -120,7 +177,8 @@ def closing_names(rows: Mapping[str, int] | None = None) -> Iterator[str]:
     for table in TABLES.values():
         if table not in PARTED:
             yield f"{table.name}.csv"
-    yield from (f"{FEATURE_STORE.name}.csv.gz", STATES_FILE, REPORT_FILE, *CATALOGUE_FILES)
+    reports = REPORT_FILE, HTML_REPORT_FILE
+    yield from (f"{FEATURE_STORE.name}.csv.gz", STATES_FILE, *reports, *CATALOGUE_FILES)
     single = SINGLE_FILES if rows is None else single_files(rows)
     yield from (f"{name}.{form}" for name, form in single.items())
 
@@ -356,6 +414,19 @@ def _states(store: Store, receipts: Receipts, batteries: int) -> FileEntry:
     return _put(store, "battery_states", STATES_FILE, batteries, pieces())
 
 
-def _report(plan: Plan, cost: Estimate, store: Store, summary: Summary) -> FileEntry:
-    text = page.markdown(summary, cost.rows, plan.run)
-    return _put(store, "report", REPORT_FILE, 0, [text.encode()])
+def _reports(
+    config: RunConfig,
+    plan: Plan,
+    cost: Estimate,
+    store: Store,
+    receipts: Receipts,
+    summary: Summary,
+) -> Iterator[FileEntry]:
+    """Write the two reports, of a data set in which all else is in place."""
+    content = excerpts.gather(plan, store, receipts, summary)
+    texts = {
+        REPORT_FILE: page.markdown(summary, cost.rows, plan.run),
+        HTML_REPORT_FILE: html.page(content, summary, cost.rows, plan.run, config.identity()),
+    }
+    for name, text in texts.items():
+        yield _put(store, "report", name, 0, [text.encode()])

@@ -1054,7 +1054,7 @@ SingleForm = Literal["csv.gz", "csv"]
 SINGLE_FILES: dict[str, SingleForm] = {JAR_RAW.name: "csv.gz", JAR_CALC.name: "csv"}
 """Tables in parts that the usage guide has as single files, and in which form."""
 
-REPORT_FILE = "DATA_GENERATION_REPORT.md"
+REPORT_FILE, HTML_REPORT_FILE = "DATA_GENERATION_REPORT.md", "report.html"
 
 CATALOGUE_FILES = (CROISSANT_FILE, PACKAGE_FILE) = ("croissant.json", "datapackage.json")
 """What catalogues read of a data set: Croissant JSON-LD, and a Frictionless data package."""

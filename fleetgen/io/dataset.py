@@ -254,12 +254,16 @@ def read_footer(source: Source) -> Footer:
 
 
 def iter_groups(
-    table: Table, source: Source, columns: Sequence[str] | None = None
+    table: Table,
+    source: Source,
+    columns: Sequence[str] | None = None,
+    span_ms: tuple[int, int] | None = None,
 ) -> Iterator[RowGroup]:
     """Read a file of `table` as the row groups that it was made of, one in memory at a time.
 
-    All columns, or some. Texts are `Codes`, even instants `Instants`, all other columns `Plain`
-    counts. ValueError where the file is damaged, or not one of `table`.
+    All columns, or some; with a span [ms], only row groups whose instants may lie in it. Texts are
+    `Codes`, even instants `Instants`, all other columns `Plain` counts. ValueError where the file
+    is damaged, or not one of `table`.
     """
     wanted = [c for c in table.columns if columns is None or c.name in columns]
     texts = [c.name for c in wanted if c.kind in TEXT_KINDS]
@@ -270,9 +274,19 @@ def iter_groups(
         if tuple(file.schema_arrow.names) != table.names:
             raise ValueError(f"its columns are not those of {table.name}")
         for index in range(file.num_row_groups):
+            if span_ms and not _meets(file, index, table.names.index(table.key[0]), span_ms):
+                continue
             names = [c.name for c in wanted]
             values = file.read_row_group(index, columns=names, use_threads=False)
             yield {c.name: _chunk(c, values[c.name]) for c in wanted}
+
+
+def _meets(file: pq.ParquetFile, index: int, column: int, span_ms: tuple[int, int]) -> bool:
+    """Whether a row group may have an instant in [first, end) by its statistics, if it has any."""
+    known = file.metadata.row_group(index).column(column).statistics
+    if known is None or not known.has_min_max:
+        return True
+    return bool(known.min_raw < span_ms[1] and span_ms[0] <= known.max_raw)
 
 
 def iter_csv_groups(

@@ -35,6 +35,8 @@ class Summary:
     profiles: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     soh_milli_pct: list[int] = field(default_factory=list)
+    soh_of: Counter[str] = field(default_factory=Counter)
+    """Sum of SOH [0.001 %] of the units of each profile."""
     cycles: Counter[int] = field(default_factory=Counter)
     alerts: Counter[str] = field(default_factory=Counter)
     rul: Scores = field(default_factory=Scores)
@@ -46,6 +48,10 @@ class Summary:
         self.alerts.update(scores.get("alerts", {}))
         if "rul" in scores:
             self.rul.merge(Scores(**scores["rul"]))
+
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """How alerts and predictions did in the whole run, as `take_scores` takes it."""
+        return {"alerts": dict(sorted(self.alerts.items())), "rul": self.rul.counts()}
 
     def take(self, receipt: Receipt) -> None:
         """Add what one part wrote."""
@@ -65,6 +71,7 @@ class Summary:
             self.profiles[state["profile"]] += 1
             self.failed[state["profile"]] += int(state["failed"])
             self.soh_milli_pct.append(round(state["soh_pct"] * 1000))
+            self.soh_of[state["profile"]] += self.soh_milli_pct[-1]
             self.cycles[state["cycle_count"]] += 1
 
     @property

@@ -63,7 +63,7 @@ def remote(
         cwd=tmp_path_factory.mktemp("cwd"),
     )
     assert done.code == 0, done.err
-    assert done.out == f"data set in {url}; see DATA_GENERATION_REPORT.md there\n"
+    assert done.out == f"data set in {url}; open report.html there\n"
     copy = tmp_path_factory.mktemp("copy")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in object_store.environment("writer").items():

@@ -102,12 +102,12 @@ def test_a_whole_set_is_whole(made: Path, capsys: pytest.CaptureFixture[str]) ->
     assert err == ""
     # By hand: 3 strings and a room, 2 blocks; 7 files of a string (telemetry 4, features, truth,
     # alert conditions, for each has readings beyond a level on each day), 1 of a room that has
-    # none; 11 tables, features, jar samples, jar values, states and report at the end.
+    # none; 11 tables, features, jar samples, jar values, states and two reports at the end.
     assert out.splitlines() == [
         "check            checked       bad",
         "control files          3         0",
         "receipts               8         0",
-        "files                 60         0",
+        "files                 61         0",
         "rows                  59         0",
         "values                44         0",
         "strangers             44         0",

@@ -1,0 +1,441 @@
+"""What the report shows of a data set: few parts of it, read where they lie.
+
+The truth says which: three units by their health, and the longest outage. Telemetry is read of that
+outage alone; all else comes from receipts, hourly features, daily truth and the closing tables.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetgen import digest
+from fleetgen.crew import unit_id
+from fleetgen.history import of_part
+from fleetgen.io.store import Store
+from fleetgen.model import climate, events
+from fleetgen.plan import Plan
+from fleetgen.report.content import (
+    BINS,
+    RUL_CELL_DAYS,
+    RUL_CELLS,
+    Binned,
+    Calendar,
+    Content,
+    Ints,
+    Lives,
+    Outage,
+    Place,
+    Sketch,
+    Subject,
+    binned,
+)
+from fleetgen.report.summary import Summary
+from fleetgen.schema import (
+    ALERT,
+    FEATURE_STORE,
+    JAR_RAW,
+    MODES,
+    RUL_HORIZON_DAYS,
+    RUL_PREDICTION,
+    RUL_TRUTH,
+    STRING_RAW,
+    Table,
+)
+from fleetgen.spec import NULL, Codes, PartJob, Receipt, RowGroup, StringJob
+from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, day_date
+
+Receipts = Callable[[], Iterator[Receipt]]
+State = dict[str, Any]
+
+FEATURES = ("v_deviation_median", "t_mean", "r_internal_baseline_pct")
+"""Hourly features that are shown of a unit."""
+
+CALENDAR_BINS = 92
+"""Most columns of the calendar."""
+
+_BEFORE_S, _AFTER_S = 10 * SECONDS_PER_MINUTE, SECONDS_PER_HOUR
+_LONGEST_S = 12 * SECONDS_PER_HOUR
+
+
+def gather(plan: Plan, store: Store, receipts: Receipts, summary: Summary) -> Content:
+    """Read what the report of a plan shows, of a data set in which all else is in place."""
+    content = Content(calendar=_calendar(plan))
+    content.outages, found = _outages(plan)
+    places = {place.location_id: place for place in _places(plan)}
+    content.places = list(places.values())
+    predicted = _Predictions(plan.run.grid.end_s, store)
+    chosen = _Chosen(plan, summary)
+    weakest: tuple[int, str, dict[str, State]] | None = None
+    for job, receipt in zip(plan.parts, receipts(), strict=True):
+        _take_part(plan, content, places[job.location.location_id], job, receipt)
+        if isinstance(job, StringJob) and receipt.states:
+            chosen.take(job, receipt)
+            predicted.take(job.string.string_id, receipt.states)
+            least = min(map(_milli, receipt.states.values()))
+            in_outage = found is not None and job.system.system_id == found.job.system.system_id
+            if in_outage and (weakest is None or least < weakest[0]):
+                weakest = least, job.string.string_id, receipt.states
+    for row in _rows(store, ALERT):
+        number = _bin(plan, content, 1000 * _instant_s(row["triggered_at"]))
+        calendar = content.calendar
+        critical = row["severity"] == "critical"
+        _count(calendar.critical if critical else calendar.alerts, row["alert_type"], number)
+        places[row["location_id"]].alerts += 1
+    content.lives = predicted.lives
+    content.subjects = [_subject(plan, store, *each) for each in chosen.units()]
+    if found is not None and weakest is not None:
+        content.outage = _shown(plan, store, found, *weakest[1:])
+    return content
+
+
+def _take_part(plan: Plan, content: Content, place: Place, job: PartJob, receipt: Receipt) -> None:
+    """Add what the receipt of one part tells."""
+    if not isinstance(job, StringJob):
+        _take_climate(content, job, receipt)
+    for row in receipt.events:
+        number = _bin(plan, content, row["started_at"])
+        _count(content.calendar.work, row["event_type"], number)
+    place.replaced += len(receipt.swaps)
+    for state in receipt.states.values():
+        place.units += 1
+        place.soh_milli_pct += _milli(state)
+        place.worn += bool(state["failed"])
+        _count(content.soh_bins, state["profile"], _milli(state) // 1000)
+
+
+def _instant_s(text: str) -> int:
+    """Instant of a text of CSV."""
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+def _milli(state: State) -> int:
+    milli: int = round(state["soh_pct"] * 1000)
+    return milli
+
+
+def _count(counters: dict[str, Counter[int]], name: str, number: int) -> None:
+    counters.setdefault(name, Counter())[number] += 1
+
+
+# --- places, seasons, calendar --------------------------------------------------------------------
+
+
+def _places(plan: Plan) -> Iterator[Place]:
+    for site in plan.fleet.sites:
+        jars = [
+            len(plan.selected[string.string_id])
+            for system in site.systems
+            for string in system.strings
+            if plan.selected.get(string.string_id)
+        ]
+        place = site.location
+        if jars:
+            where = place.latitude, place.longitude
+            names = place.location_id, place.name, place.region
+            yield Place(*names, *where, strings=len(jars), jars=sum(jars))
+
+
+def _take_climate(content: Content, job: PartJob, receipt: Receipt) -> None:
+    """Add the temperatures of a room's part, which lies in one month."""
+    day = day_date(job.block.first_day)
+    key = job.location.region, day.year, day.month
+    both = content.climate.setdefault(key, (Sketch(), Sketch()))
+    names = "telemetry_env.outdoor_temperature_c", "telemetry_env.temperature_c"
+    for sketch, name in zip(both, names, strict=True):
+        if name in receipt.statistics:
+            sketch.take(receipt.statistics[name])
+
+
+def _calendar(plan: Plan) -> Calendar:
+    days = plan.run.grid.end_day - plan.run.grid.first_day
+    width = -(-days // CALENDAR_BINS)
+    return Calendar(width, -(-days // width))
+
+
+def _bin(plan: Plan, content: Content, instant_ms: int) -> int:
+    seconds: int = instant_ms // 1000 - plan.run.grid.start_s
+    number = seconds // (SECONDS_PER_DAY * content.calendar.bin_days)
+    return min(number, content.calendar.bins - 1)  # what is told at the end is of the last day
+
+
+# --- three units ----------------------------------------------------------------------------------
+
+
+class _Chosen:
+    """A unit of the mildest, the middle and the worst profile that there are.
+
+    Of the worst the least healthy; of the others the one nearest to the mean of its profile that
+    has no failure mode. Units that came in the run are left out; ties go to the first.
+    """
+
+    def __init__(self, plan: Plan, summary: Summary) -> None:
+        there = [p.name for p in plan.run.scenario.profiles if summary.profiles[p.name]]
+        few = [there[0], there[len(there) // 2], there[-1]] if there else []
+        self._names = list(dict.fromkeys(few))
+        self._summary = summary
+        self._best: dict[str, tuple[tuple[int, int], StringJob, str, State]] = {}
+
+    def take(self, job: StringJob, receipt: Receipt) -> None:
+        """Look at the units of a string."""
+        for unit, state in receipt.states.items():
+            profile = state["profile"]
+            if profile in self._names and unit not in receipt.swaps:
+                rank = self._rank(profile, state)
+                if profile not in self._best or rank < self._best[profile][0]:
+                    self._best[profile] = rank, job, unit, state
+
+    def _rank(self, profile: str, state: State) -> tuple[int, int]:
+        if profile == self._names[-1] and len(self._names) > 1:
+            return 0, _milli(state)
+        count, total = self._summary.profiles[profile], self._summary.soh_of[profile]
+        return int(state["failure_mode"] is not None), abs(_milli(state) * count - total)
+
+    def units(self) -> list[tuple[StringJob, str, State]]:
+        """Units from the mildest profile to the worst, each with a part of its string."""
+        return [self._best[name][1:] for name in self._names if name in self._best]
+
+
+def _subject(plan: Plan, store: Store, job: StringJob, unit: str, state: State) -> Subject:
+    parts = _parts_of(plan, job.string.string_id)
+    hours: dict[str, list[Ints]] = {name: [] for name in ("feature_ts", *FEATURES)}
+    days: dict[str, list[Ints]] = {name: [] for name in ("ts", "soh_pct")}
+    for part in parts:
+        for table, found in ((FEATURE_STORE, hours), (RUL_TRUTH, days)):
+            for group in of_part(part, store, table, ("battery_id", *found)):
+                _keep(group, {unit}, found)
+    channels = {
+        **_channels(plan, FEATURE_STORE, hours),
+        **_channels(plan, RUL_TRUTH, days),
+    }
+    return Subject(unit, str(state["profile"]), state, channels)
+
+
+def _keep(group: RowGroup, units: set[str], found: dict[str, list[Ints]]) -> None:
+    """Add the rows of some units to what was found of each column."""
+    names = group["battery_id"]
+    if not isinstance(names, Codes):
+        raise ValueError("no ids")
+    rows = np.array([level in units for level in names.levels], bool)[names.codes]
+    if rows.any():
+        for name, pieces in found.items():
+            pieces.append(digest.instants_ms(group[name])[rows])
+
+
+def _channels(plan: Plan, table: Table, found: dict[str, list[Ints]]) -> dict[str, Binned]:
+    """Channels of what was found, binned over the run; the first column is the instant."""
+    grid = plan.run.grid
+    stamp, *names = found
+    if not found[stamp]:
+        return {}
+    t_s = np.concatenate(found[stamp]) // 1000
+    if table is FEATURE_STORE:
+        t_s = t_s - plan.run.window_hours * SECONDS_PER_HOUR // 2  # its middle
+    width = max(SECONDS_PER_HOUR, -(-grid.duration_s // BINS))
+    return {
+        name: binned(
+            t_s, np.concatenate(found[name]), table.column(name).per_unit, grid.start_s, width
+        )
+        for name in names
+    }
+
+
+def _parts_of(plan: Plan, string_id: str) -> list[StringJob]:
+    return [job for job in plan.strings if job.string.string_id == string_id]
+
+
+# --- an outage ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Found:
+    job: StringJob
+    start_s: int
+    end_s: int
+
+
+def _outages(plan: Plan) -> tuple[int, _Found | None]:
+    """Number of outages of the locations in the run, and the one that lay longest on a battery.
+
+    Whole ones come before one that the end of the run cuts; then the first in time and in the plan.
+    """
+    run, grid = plan.run, plan.run.grid
+    best: tuple[tuple[bool, int, int], _Found] | None = None
+    counted: dict[str, int] = {}
+    seen: set[str] = set()
+    for job in plan.strings:
+        if job.system.system_id in seen:
+            continue
+        seen.add(job.system.system_id)
+        place = job.location
+
+        def rain(first: int, end: int, place: Any = place) -> NDArray[np.bool_]:
+            return climate.rain_days(place, run.seed, first, end)
+
+        span = grid.first_day, grid.end_day, grid.utc_offset_s
+        if place.location_id not in counted:
+            all_there = events.location_outages(place, run.seed, *span, rain, run.scenario)
+            inside = [s for s, _ in all_there if grid.start_s <= s < grid.end_s]
+            counted[place.location_id] = len(inside)
+        t = events.timeline(place, job.system, run.seed, *span, rain, run.scenario)
+        planned = t.self_test.tolist()
+        spans = zip(t.discharge_start_s.tolist(), t.discharge_end_s.tolist(), strict=True)
+        for (start, end), test in zip(spans, planned, strict=True):
+            if test or not grid.start_s <= start < grid.end_s:
+                continue
+            rank = end > grid.end_s, start - end, start
+            if best is None or rank < best[0]:
+                best = rank, _Found(job, start, end)
+    return sum(counted.values()), best and best[1]
+
+
+def _shown(
+    plan: Plan, store: Store, found: _Found, string_id: str, states: dict[str, State]
+) -> Outage:
+    """The outage as one string saw it, by the states of its units."""
+    grid = plan.run.grid
+    length = min(found.end_s - found.start_s, _LONGEST_S)
+    from_s = max(grid.start_s, found.start_s - max(_BEFORE_S, length // 4, 2 * grid.interval_s))
+    to_s = min(grid.end_s, found.start_s + length + max(_AFTER_S, 2 * length, 12 * grid.interval_s))
+    span_ms = 1000 * from_s, 1000 * to_s
+    strings: dict[str, list[Ints]] = {"ts": [], "current_a": [], "mode": []}
+    jars: dict[str, list[Ints]] = {"ts": [], "voltage_v": [], "battery_id": []}
+    units: list[str] = []
+    for part in _parts_of(plan, string_id):
+        if grid.midnight_s(part.block.end_day) <= from_s:
+            continue
+        if grid.midnight_s(part.block.first_day) >= to_s:
+            break
+        for group in of_part(part, store, STRING_RAW, tuple(strings), span_ms):
+            _cut(group, span_ms, strings, list(MODES))
+        for group in of_part(part, store, JAR_RAW, tuple(jars), span_ms):
+            _cut(group, span_ms, jars, units)
+    shown = Outage(string_id, found.start_s, found.end_s, from_s, to_s, 0, len(units))
+    if not strings["ts"] or not jars["ts"]:
+        return shown
+    s = {name: np.concatenate(pieces) for name, pieces in strings.items()}
+    j = {name: np.concatenate(pieces) for name, pieces in jars.items()}
+    width = max(grid.interval_s, -(-(to_s - from_s) // BINS))
+    stamp, volts = j["ts"] // 1000, j["voltage_v"]
+    inside = (stamp >= found.start_s) & (stamp < found.end_s) & (volts != NULL)
+    t_s = s["ts"] // 1000
+    samples = int(((t_s >= found.start_s) & (t_s < found.end_s)).sum())
+    per_unit = JAR_RAW.column("voltage_v").per_unit
+    current = STRING_RAW.column("current_a").per_unit
+    channels = {
+        "volts": binned(stamp, volts, per_unit, from_s, width),
+        "current": binned(t_s, s["current_a"], current, from_s, width),
+    }
+    weakest = ""
+    if inside.any():
+        rows = np.bincount(j["battery_id"][inside], minlength=len(units))
+        sums = [int(volts[inside & (j["battery_id"] == n)].sum()) for n in range(len(units))]
+        low = min(np.flatnonzero(rows).tolist(), key=lambda n: sums[n] / int(rows[n]))
+        weakest = units[low]
+        mine = j["battery_id"] == low
+        channels["weak"] = binned(stamp[mine], volts[mine], per_unit, from_s, width)
+    return replace(
+        shown,
+        samples=samples,
+        weakest=weakest,
+        profile=states[weakest]["profile"] if weakest in states else "",
+        channels=channels,
+    )
+
+
+def _cut(
+    group: RowGroup, span_ms: tuple[int, int], found: dict[str, list[Ints]], levels: list[str]
+) -> None:
+    """Add the rows of a span to what was found; texts as numbers into `levels`, which grows."""
+    stamps = digest.instants_ms(group["ts"])
+    rows = (stamps >= span_ms[0]) & (stamps < span_ms[1])
+    if not rows.any():
+        return
+    for name, pieces in found.items():
+        chunk = group[name]
+        if not isinstance(chunk, Codes):
+            pieces.append(digest.instants_ms(chunk)[rows])
+            continue
+        texts = [level if isinstance(level, str) else "" for level in chunk.levels]
+        levels += [level for level in texts if level not in levels]
+        codes = np.array([levels.index(level) for level in texts], np.int64)
+        pieces.append(codes[chunk.codes][rows])
+
+
+# --- remaining life -------------------------------------------------------------------------------
+
+
+class _Predictions:
+    """Predictions of the last Monday, held against the truth of that instant.
+
+    The remaining life at the end of the run and the time until then are what remained on Monday,
+    of units in service to the end whose life had not ended. Strings come in order of the plan.
+    """
+
+    def __init__(self, end_s: int, store: Store) -> None:
+        self.lives = Lives()
+        self._end_s = end_s
+        self._strings = groupby(_rows(store, RUL_PREDICTION), _string_of)
+        self._next = next(self._strings, None)
+
+    def take(self, string_id: str, states: dict[str, State]) -> None:
+        """Compare the predictions of a string, if there are any, with the states of its units."""
+        if self._next is None or self._next[0] != string_id:
+            return
+        for row in self._next[1]:
+            at_s = _instant_s(row["predicted_at"])
+            if self.lives.at_s is None or at_s > self.lives.at_s:
+                self.lives = Lives(at_s)
+            if at_s == self.lives.at_s and row["rul_days"]:
+                self._compare(row, states, (self._end_s - at_s) / SECONDS_PER_DAY)
+        self._next = next(self._strings, None)
+
+    def _compare(self, row: dict[str, str], states: dict[str, State], more: float) -> None:
+        unit = row["battery_id"]
+        left = states[unit]["rul_days"]
+        if left == 0 or _was_replaced(unit, states):
+            return
+        true = float(RUL_HORIZON_DAYS) if left is None else min(left + more, RUL_HORIZON_DAYS)
+        self.lives.cells[_cell(true), _cell(float(row["rul_days"]))] += 1
+        self.lives.units += 1
+        low, high = float(row["rul_lower_ci_days"]), float(row["rul_upper_ci_days"])
+        self.lives.within += low <= true <= high
+
+
+def _string_of(row: dict[str, str]) -> str:
+    return row["battery_id"].rpartition("-J")[0]
+
+
+def _cell(days: float) -> int:
+    return min(RUL_CELLS - 1, int(days / RUL_CELL_DAYS))
+
+
+def _was_replaced(unit: str, units: Container[str]) -> bool:
+    """Whether the next unit of its position is among those of its string."""
+    position, _, number = unit.rpartition("-R")
+    first = not position or not number.isdecimal()
+    return unit_id(unit if first else position, 2 if first else int(number) + 1) in units
+
+
+def _rows(store: Store, table: Table) -> Iterator[dict[str, str]]:
+    """Rows of a table that closes with the run, one in memory at a time."""
+    texts = codecs.iterdecode(store.get_stream(f"{table.name}.csv"), "utf-8")
+    return iter(csv.DictReader(_lines(texts)))
+
+
+def _lines(pieces: Iterable[str]) -> Iterator[str]:
+    rest = ""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split("\n")
+        yield from (f"{line}\n" for line in lines)
+    if rest:
+        yield rest

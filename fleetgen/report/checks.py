@@ -1,0 +1,89 @@
+"""Checks of a run by the numbers of its receipts: each a comparison, with what it was held to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from fleetgen.report.content import SIGMAS
+from fleetgen.report.figures import MINUS
+from fleetgen.report.summary import Summary
+from fleetgen.schema import JAR_CALC, TABLES
+from fleetgen.spec import Run
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that was looked at: what it is, what it should be, and whether it is."""
+
+    name: str
+    found: str
+    wanted: str
+    holds: bool
+
+
+def checks(summary: Summary, expected_rows: Mapping[str, int], run: Run) -> list[Check]:
+    """All checks, in the order in which they are read."""
+    return [
+        *_rows(summary, expected_rows),
+        *_ranges(summary),
+        *_states(summary),
+        *_shares(summary, run),
+    ]
+
+
+def _rows(summary: Summary, expected_rows: Mapping[str, int]) -> Iterator[Check]:
+    for name, expected in expected_rows.items():
+        rows = summary.rows[name]
+        yield Check(f"rows of {name}", f"{rows:,}", f"{expected:,}", rows == expected)
+
+
+def _ranges(summary: Summary) -> Iterator[Check]:
+    for name, (unit, _, low, high) in summary.column_values().items():
+        table, column = name.split(".")
+        valid = TABLES[table].column(column).valid
+        if valid is not None:
+            yield Check(
+                f"range of {name}, {unit}",
+                _span(low, high),
+                _span(*valid),
+                valid[0] <= low <= high <= valid[1],
+            )
+
+
+def _states(summary: Summary) -> Iterator[Check]:
+    if summary.batteries:
+        _, low, high = summary.soh_pct()
+        least, most = JAR_CALC.valid("soh_pct")
+        yield Check(
+            "range of the state of health, %",
+            _span(round(low, 2), round(high, 2)),
+            _span(least, most),
+            least <= low <= high <= most,
+        )
+
+
+def _shares(summary: Summary, run: Run) -> Iterator[Check]:
+    """Profiles are drawn, so that their shares are those wanted within a few deviations.
+
+    Not where a profile is forced on a unit, which is not drawn.
+    """
+    if any(each.kind == "profile" for each in run.scenario.injections):
+        return
+    units = summary.batteries
+    for profile in run.scenario.profiles:
+        count, share = summary.profiles[profile.name], profile.share
+        off = count - share * units
+        # Squared, for a root is another on another machine; one unit is no share.
+        holds = off * off <= SIGMAS**2 * units * share * (1.0 - share) + 1.0
+        yield Check(
+            f"units of the profile {profile.name}",
+            f"{count:,} of {units:,}",
+            f"about {share * units:,.0f}",
+            holds,
+        )
+
+
+def _span(low: float, high: float) -> str:
+    """A range of values, in which a dash would be read as a sign."""
+    return f"{low:,.10g} to {high:,.10g}".replace("-", MINUS)
