@@ -19,6 +19,7 @@ from fleetgen.plan import make_plan
 from fleetgen.reduce import closing_names
 from fleetgen.schema import PARTED
 from fleetgen.task import CHECKPOINTS, MEMBERS, part_path, part_tables
+from fleetgen.timings import TIMINGS
 from fleetgen.units import SECONDS_PER_HOUR
 
 _ID = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
@@ -37,6 +38,7 @@ _SCRATCH = re.compile(
     re.ASCII,
 )
 _EXPORTS = re.compile(rf"({_NAMES})\.csv(\.gz)?", re.ASCII)
+_TIMINGS = re.compile(rf"{TIMINGS}/\d{{4,}}\.csv", re.ASCII)
 _EXTENTS = re.compile(r"_fleetgen/extents/\d{4}\.json", re.ASCII)
 _SHOWN = 20
 
@@ -125,7 +127,7 @@ def _all(store: Store) -> tuple[list[str], list[str]]:
 
 
 def _is_ours(key: str) -> bool:
-    patterns = (_PARTS, _RECEIPTS, _SCRATCH, _EXTENTS, _EXPORTS)
+    patterns = (_PARTS, _RECEIPTS, _SCRATCH, _TIMINGS, _EXTENTS, _EXPORTS)
     return key in closing_names() or any(pattern.fullmatch(key) for pattern in patterns)
 
 

@@ -89,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
         ),
         ("--scheduler", "ADDRESS", "address of a running Dask scheduler"),
         ("--scheduler-file", "FILE", "file that names a running Dask scheduler"),
+        ("--performance-report", "FILE", "Dask's own account of the run, an HTML page"),
         ("--parts", "N", "with --part: make one of N shares, and leave the rest to other jobs"),
         ("--part", "I", "which share, from 1 to N; `fleetgen finish` closes the data set"),
     )
@@ -119,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     _add_schema(verbs)
     _add_config(verbs)
     _add_completion(verbs)
+    _add_doctor(verbs)
     return top
 
 
@@ -290,6 +292,19 @@ def _add_completion(verbs: Any) -> None:
         allow_abbrev=False,
     )
     shell.add_argument("shell", choices=("bash", "zsh", "fish"))
+def _add_doctor(verbs: Any) -> None:
+    look = verbs.add_parser(
+        "doctor",
+        help="look at this machine, an output's storage and a scheduler's workers",
+        description="Say of each thing that a run needs whether it is well, and what to do if not.",
+        allow_abbrev=False,
+    )
+    look.add_argument("--output-dir", metavar="DIR", help="where a data set is to lie")
+    look.add_argument("--scheduler", metavar="ADDRESS", help="address of a running Dask scheduler")
+    look.add_argument(
+        "--scheduler-file", metavar="FILE", help="file that names a running Dask scheduler"
+    )
+    _add_storage(look)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -508,6 +523,21 @@ def _completion(options: dict[str, Any]) -> int:
 
     print(shtab.complete(parser(), options["shell"]))
     return 0
+def _doctor(options: dict[str, Any]) -> int:
+    from fleetgen.doctor import examine
+
+    if options["scheduler"] and options["scheduler_file"]:
+        raise ConfigError("--scheduler and --scheduler-file: both name a scheduler; keep one")
+    failed = False
+    for found in examine(
+        options["output_dir"],
+        options["storage_option"] or (),
+        options["scheduler"],
+        options["scheduler_file"],
+    ):
+        print(found.line(), flush=True)
+        failed = failed or found.level == "fail"
+    return 1 if failed else 0
 
 
 def _whole(flag: str, text: str | None) -> int | None:
@@ -529,4 +559,5 @@ _VERBS: dict[str, Callable[[dict[str, Any]], int]] = {
     "schema": _schema,
     "config": _config,
     "completion": _completion,
+    "doctor": _doctor,
 }

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -28,17 +29,23 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Literal, NoReturn, Protocol, TypeVar
 
-from fleetgen.errors import ClusterError, FleetgenError, SimulationError
+from fleetgen import credentials, versions
+from fleetgen.errors import (
+    ClusterError,
+    FleetgenError,
+    SimulationError,
+    StorageError,
+)
 
 _JOBS_PER_WORKER = 4
 _THREADS_PER_WORKER = 2  # local: one computes, one waits for the disk
 _CONNECT_S = 10
-_NO_WORKERS_S = 60
+_NO_WORKERS_S = 45  # with what goes before and after, a lost cluster is told within a minute
 _POLL_S = 2
+_ANSWER_S = 5
 _SETTLE_S = 0.2
 _AGAIN_S = 0.01
 _THEN_AGAIN = "then run the same command again: finished parts are kept"
-_COMPARED_PACKAGES = ("numpy", "numba", "pyarrow", "fleetgen")
 
 _WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -57,11 +64,20 @@ _LOCAL_CONFIG = {
     # Results are a few hundred bytes: nothing to spill.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
-    # What Dask watches by default takes a tenth of a core with two workers, idle or not.
-    "distributed.worker.profile.enabled": False,
+    # What Dask watches by default, profiles among it, takes a tenth of a core with two workers.
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "2s",
 }
+
+
+_CGROUP_MEMORY = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+"""Files of Linux that say what a container may hold, and what it holds: of version 2 and 1."""
 
 
 class Keyed(Protocol):
@@ -91,6 +107,8 @@ class ExecutionSettings:
     memory_limit_bytes: int = 1 << 30
     scheduler: str | None = None
     scheduler_file: str | None = None
+    performance_report: str | None = None
+    """File for Dask's own account of the run, with a local cluster or a given scheduler."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -126,6 +144,17 @@ class Engine(ABC):
             Workers or scheduler were lost.
         """
 
+    def ask(self, function: Callable[[], R]) -> dict[str, R | Exception]:
+        """What each worker of a given scheduler answers, by its address; elsewhere there is none.
+
+        What a worker raises, or what keeps it from answering, stands in the place of its answer.
+        """
+        return {}
+
+    def memory_limits(self) -> dict[str, int]:
+        """Memory that each worker of a given scheduler may hold, if limited, by address [bytes]."""
+        return {}
+
 
 @contextmanager
 def open_engine(
@@ -149,9 +178,11 @@ def open_engine(
             case "local":
                 client = stack.enter_context(_local_cluster(settings, workers, preload, signals))
                 engine = _Dask(client, workers, run_id, settings.memory_limit_bytes)
+                stack.enter_context(_reported(client, settings.performance_report, signals))
             case "scheduler":
                 client = stack.enter_context(_given_scheduler(settings, signals))
                 engine = _Dask(client, sum(client.nthreads().values()), run_id, None)
+                stack.enter_context(_reported(client, settings.performance_report, signals))
         stack.callback(signals.hold)
         yield engine
 
@@ -161,6 +192,23 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Memory that this process may still take [bytes]: the machine's, or less by its control group.
+
+    Only a limit at the group's own place is seen, which is where containers have it.
+    """
+    import psutil
+
+    free: int = psutil.virtual_memory().available
+    for limit, used in _CGROUP_MEMORY:
+        try:
+            with open(limit, encoding="ascii") as most, open(used, encoding="ascii") as now:
+                return min(free, max(0, int(most.read()) - int(now.read())))
+        except (OSError, ValueError):  # "max" is no number
+            continue
+    return free
 
 
 class Signals:
@@ -331,13 +379,26 @@ class _Dask(_Window):
         self._task = delayed(_perform_in_turn if memory else _perform, pure=False)
         self._run_id = run_id
         self._memory = memory
+        self._versions = versions.here()
+
+    def ask(self, function: Callable[[], R]) -> dict[str, R | Exception]:
+        if self._memory:
+            return {}
+        found: dict[str, R | Exception] = self._client.run(function, on_error="return")
+        return found
+
+    def memory_limits(self) -> dict[str, int]:
+        if self._memory:
+            return {}
+        told = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {name: about["memory_limit"] for name, about in told.items()}
 
     def _submit(self, function: Begin[J, R], jobs: list[J]) -> list[Any]:
         # Pickled here: to Dask a job is one opaque value, not a structure to look for tasks in.
         name = getattr(function, "__name__", "job")
         tasks = [
             self._task(
-                pickle.dumps((function, job), protocol=5),
+                pickle.dumps((self._versions, pickle.dumps((function, job), 5)), 5),
                 dask_key_name=f"{name}-{self._run_id}-{job.key}",
             )
             for job in jobs
@@ -351,10 +412,26 @@ class _Dask(_Window):
             try:
                 return done.get(timeout=_POLL_S)
             except Empty:
-                if self._client.nthreads():
+                workers = self._count_workers()
+                if workers:
                     seen = time.monotonic()
                 elif time.monotonic() - seen > _NO_WORKERS_S:
-                    raise ClusterError(_no_workers(local=self._memory is not None)) from None
+                    raise ClusterError(
+                        f"the scheduler has not answered for {_NO_WORKERS_S} s. Start it again, "
+                        f"{_THEN_AGAIN}"
+                        if workers is None
+                        else _no_workers(local=self._memory is not None)
+                    ) from None
+
+    def _count_workers(self) -> int | None:
+        """Workers that the scheduler knows; None if it does not answer."""
+        scheduler = self._client.scheduler  # none once the client has given up
+        try:
+            return scheduler and len(
+                self._client.sync(scheduler.ncores, callback_timeout=_ANSWER_S)
+            )
+        except (OSError, TimeoutError):
+            return None
 
     def _result(self, future: Any, running: dict[Any, str]) -> Any:
         from distributed import KilledWorker
@@ -382,8 +459,8 @@ class _Dask(_Window):
         limit = f" (memory limit {self._memory / 1e6:,.0f} MB)" if self._memory else ""
         raise ClusterError(
             f"{' or '.join(suspects)}: {error.allowed_failures + 1} worker processes{limit} died "
-            "of it, most often for want of memory. Give a worker more memory or take fewer of "
-            f"them, {_THEN_AGAIN}"
+            f"of it, most often for want of memory{'' if self._memory else ' or of fleetgen'}. "
+            f"Give a worker more memory or take fewer of them, {_THEN_AGAIN}"
         ) from error
 
     def _drop(self, future: Any) -> None:
@@ -395,16 +472,26 @@ _computing = threading.Lock()
 
 def _perform(packed: bytes) -> Any:
     """Run a job on a worker."""
-    function, job = pickle.loads(packed)
+    function, job = _unpacked(packed)
     return function(job)()
 
 
 def _perform_in_turn(packed: bytes) -> Any:
     """Run a job on a local worker, where one job computes while another waits for the disk."""
-    function, job = pickle.loads(packed)
+    function, job = _unpacked(packed)
     with _computing:
         end = function(job)
     return end()
+
+
+def _unpacked(packed: bytes) -> Any:
+    """Function and job, for a worker of the client's versions: one may join at any time."""
+    theirs, call = pickle.loads(packed)
+    if rows := versions.differing(versions.here(), theirs):
+        raise ClusterError(
+            _mixed([f"{socket.gethostname()}:{os.getpid():<10} {row}" for row in rows])
+        )
+    return pickle.loads(call)
 
 
 @contextmanager
@@ -420,7 +507,9 @@ def _local_cluster(
         scratch = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="fleetgen-", ignore_cleanup_errors=True)
         )
-        stack.enter_context(dask.config.set({**_LOCAL_CONFIG, "temporary-directory": scratch}))
+        profile = {"distributed.worker.profile.enabled": bool(settings.performance_report)}
+        ours = {**_LOCAL_CONFIG, **profile, "temporary-directory": scratch}
+        stack.enter_context(dask.config.set(ours))
         os.environ.update(_WORKER_ENVIRONMENT)
         # A client or cluster whose construction is cut short hangs when it is collected.
         signals.hold()
@@ -431,6 +520,7 @@ def _local_cluster(
                     n_workers=0,
                     threads_per_worker=_THREADS_PER_WORKER,
                     host="127.0.0.1",
+                    security=_own_security(),
                     dashboard_address="127.0.0.1:0",
                     memory_limit=settings.memory_limit_bytes,
                     preload=list(preload),
@@ -446,6 +536,19 @@ def _local_cluster(
         signals.release()
         cluster.scale(workers)  # type: ignore[no-untyped-call]
         yield client
+
+
+def _own_security() -> Any:
+    """Credentials of this run alone, in memory: other users of the machine reach the ports, too."""
+    from distributed import Security
+
+    certificate, key = credentials.certificate()
+    roles = {
+        f"tls_{role}_{what}": text
+        for role in ("client", "scheduler", "worker")
+        for what, text in (("cert", certificate), ("key", key))
+    }
+    return Security(require_encryption=True, tls_ca_file=certificate, **roles)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -466,8 +569,7 @@ def _given_scheduler(settings: ExecutionSettings, signals: Signals) -> Iterator[
             client.wait_for_workers(1, timeout=_NO_WORKERS_S)
         except TimeoutError as error:
             raise ClusterError(_no_workers(local=False)) from error
-        versions = client.get_versions(packages=_COMPARED_PACKAGES)
-        _refuse_mixed(versions["client"], versions["workers"])
+        _refuse_mixed(client.run(versions.here, on_error="return"))
         yield client
 
 
@@ -519,26 +621,51 @@ def _address_in(scheduler_file: str | None) -> str:
             time.sleep(0.1)
 
 
-def _refuse_mixed(here: dict[str, Any], workers: dict[str, dict[str, Any]]) -> None:
+def _refuse_mixed(workers: dict[str, dict[str, str] | Exception]) -> None:
     """Refuse workers whose versions differ, for their bytes might."""
-    expected = _versions(here)
-    rows = [
-        f"{address:<28} {package:<10} {there or 'absent':<12} {expected[package] or 'absent'}"
-        for address, info in sorted(workers.items())
-        for package, there in _versions(info).items()
-        if there != expected[package]
-    ]
+    here = versions.here()
+    rows = []
+    for address, there in sorted(workers.items()):
+        if isinstance(there, Exception) and _cannot_import(there):
+            there = {**here, "fleetgen": "absent"}
+        elif isinstance(there, Exception):
+            raise ClusterError(
+                f"worker {address} does not answer: {there}. Start it again, {_THEN_AGAIN}"
+            )
+        rows += [f"{address:<28} {row}" for row in versions.differing(there, here)]
     if rows:
-        head = f"{'worker':<28} {'package':<10} {'there':<12} here"
-        raise ClusterError(
-            "\n  ".join(["workers with other versions; install the same everywhere:", head, *rows])
-        )
+        raise ClusterError(_mixed(rows))
 
 
-def _versions(info: dict[str, Any]) -> dict[str, str | None]:
-    packages = info["packages"]
-    python = ".".join(packages["python"].split(".")[:2])
-    return {"python": python, **{name: packages[name] for name in _COMPARED_PACKAGES}}
+def _cannot_import(error: Exception) -> bool:
+    """Whether a worker lacks a module; the scheduler tells the text of what fails before a call."""
+    return isinstance(error, ImportError) or "ModuleNotFoundError" in str(error)
+
+
+def _mixed(rows: list[str]) -> str:
+    head = f"{'worker':<28} {versions.HEAD}"
+    return "\n  ".join(["workers with other versions; install the same everywhere:", head, *rows])
+
+
+@contextmanager
+def _reported(client: Any, file: str | None, signals: Signals) -> Iterator[None]:
+    """Dask's account of what is done inside, as a page; none of what is cut short."""
+    if file is None:
+        yield
+        return
+    from distributed import performance_report
+
+    with client.as_current():
+        report: Any = performance_report(filename=file)  # type: ignore[no-untyped-call]
+        report.__enter__()
+        yield
+        signals.hold()
+        try:
+            report.__exit__(None, None, None)
+        except Exception as error:  # of the scheduler, of bokeh there, or of this disk
+            raise StorageError(
+                f"--performance-report {file!r}: {error}. The data set is not concerned"
+            ) from error
 
 
 def _no_workers(*, local: bool) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
-
-import psutil
 
 from fleetgen.config import RunConfig, from_identity, identity_digest, output_at, same_version
 from fleetgen.errors import ConfigError, StorageError
@@ -18,6 +18,7 @@ from fleetgen.execute import (
     ExecutionSettings,
     J,
     available_cores,
+    available_memory,
     open_engine,
     reach_scheduler,
 )
@@ -28,6 +29,7 @@ from fleetgen.spec import Done, PartJob, Receipt, StringJob
 if TYPE_CHECKING:
     from fleetgen.io.manifest import RunRecord
     from fleetgen.io.store import Store
+    from fleetgen.timings import Timing
 
 Stage = Literal[
     "planned",
@@ -129,13 +131,14 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     else:
         manifest.reopen(store)
     if mine is not None:
-        now = _run_jobs(plan, todo, settings, now, notify) if todo else now
+        now = _run_jobs(plan, todo, settings, now, notify, store=store) if todo else now
         done = len(manifest.receipts_done(store) & {job.key for job in plan.parts})
         now = replace(now, stage="share", jobs=len(plan.parts), jobs_done=done)
         notify(now)
         return now
     if not whole:
-        now = _run_jobs(plan, todo, settings if todo else _HERE, now, notify, histories=True)
+        where = settings if todo else _HERE
+        now = _run_jobs(plan, todo, where, now, notify, store=store, histories=True)
         now = _close(config, plan, cost, store, now, notify)
     from fleetgen import reduce
 
@@ -400,7 +403,27 @@ def _settings(config: RunConfig, plan: Plan) -> ExecutionSettings:
         workers=1 if executor == "serial" else min(workers, len(plan.parts)),
         scheduler=asked.scheduler,
         scheduler_file=asked.scheduler_file,
+        performance_report=_report_file(asked.performance_report, executor),
     )
+
+
+def _report_file(file: str | None, executor: str) -> str | None:
+    """Refuse Dask's account of a run without Dask, or where it could not be drawn or written."""
+    if file is None:
+        return None
+    if executor in ("serial", "threads"):
+        raise ConfigError(
+            f"--performance-report {file!r} is Dask's, and this run is made by --executor "
+            f"{executor}; give --executor local, or leave it out"
+        )
+    if find_spec("bokeh") is None:
+        raise ConfigError(
+            f"--performance-report {file!r} is drawn by bokeh, which is not here; "
+            "pip install 'fleetgen[dashboard]', also where the scheduler runs"
+        )
+    if not os.access(os.path.dirname(os.path.abspath(file)), os.W_OK) or os.path.isdir(file):
+        raise ConfigError(f"--performance-report {file!r} cannot be written; choose another place")
+    return file
 
 
 def _run_jobs(
@@ -410,10 +433,14 @@ def _run_jobs(
     now: Progress,
     notify: Notify,
     *,
+    store: Store | None = None,
     histories: bool = False,
 ) -> Progress:
-    """On one engine: slow paths of the systems concerned, then the parts, then all histories."""
-    from fleetgen import jit, warm  # numba: 1 s
+    """On one engine: slow paths of the systems concerned, then the parts, then all histories.
+
+    The times of the jobs are left in `store`.
+    """
+    from fleetgen import jit, timings, warm, workers  # numba: 1 s
     from fleetgen.history import begin_history
     from fleetgen.task import begin_job
 
@@ -428,14 +455,21 @@ def _run_jobs(
     preload = ["fleetgen.warmed"]
     if plan.run.output_url.startswith("s3:"):
         preload.append("fleetgen.io.s3")  # 1 s and 60 MB, once
-    with open_engine(settings, run_id, preload) as engine:
+    taken: list[timings.Timing] = []
+    with ExitStack() as stack:
+        if store is not None and plan.run.format != "none":
+            stack.callback(_keep_timings, store, taken)
+        engine = stack.enter_context(open_engine(settings, run_id, preload))
+        if store is not None:
+            workers.refuse_unfit(engine, store)
         now = replace(now, workers=engine.workers, dashboard_url=engine.dashboard_url)
 
         def run(stage: Stage, begin: Callable[[J], Callable[[], Done]], jobs: Sequence[J]) -> None:
             nonlocal now
             now = replace(now, stage=stage, jobs=len(jobs), jobs_done=0, rows=total)
             notify(now)
-            for done in engine.run(begin, jobs):
+            for done, timing in engine.run(timings.Timed(begin), jobs):
+                taken.append(timing)
                 now = replace(
                     now,
                     jobs_done=now.jobs_done + 1,
@@ -450,6 +484,15 @@ def _run_jobs(
         if histories and plan.run.format != "none":
             run("histories", begin_history, plan.histories)
     return now
+
+
+def _keep_timings(store: Store, taken: list[Timing]) -> None:
+    """Leave the times of a run, whatever its end; the run is none the worse without."""
+    from fleetgen import timings
+
+    if taken:
+        with suppress(StorageError):
+            timings.write(store.within(_HASTE_S), taken)
 
 
 def _refuse_unknown_parts(plan: Plan, done: frozenset[str]) -> None:
@@ -488,7 +531,7 @@ def _refuse_what_has_no_room(free_bytes: int | None, needed_bytes: int, place: s
 
 def _refuse_what_has_no_memory(cost: Estimate) -> None:
     """Refuse more workers on this machine than it has memory for."""
-    available = psutil.virtual_memory().available
+    available = available_memory()
     if cost.memory_bytes > available:
         raise ConfigError(
             f"--workers: about {cost.memory_bytes / 1e9:.1f} GB of memory are needed and "

@@ -105,19 +105,25 @@ class _Rate:
 
     began_s: float | None = None
 
-    def state(self, now: Progress) -> str:
-        """Say how far a stage is."""
-        text = f"{now.jobs_done} of {now.jobs} jobs"
+    def measured(self, now: Progress) -> tuple[float, float] | None:
+        """Rows per second, and seconds left; None where that cannot be told."""
         if now.stage != "parts":
-            return text
+            return None
         if self.began_s is None:
             self.began_s = time.monotonic()
         elapsed_s = time.monotonic() - self.began_s
         if not now.rows_done or not elapsed_s:
-            return text
+            return None
         rate = now.rows_done / elapsed_s
-        left = _time((now.rows - now.rows_done) / rate)
-        return f"{text}, {rate / 1e6:.1f} million rows/s, {left} left"
+        return rate, (now.rows - now.rows_done) / rate
+
+    def state(self, now: Progress) -> str:
+        """Say how far a stage is."""
+        text = f"{now.jobs_done} of {now.jobs} jobs"
+        if (measured := self.measured(now)) is None:
+            return text
+        rate, left_s = measured
+        return f"{text}, {rate / 1e6:.1f} million rows/s, {_time(left_s)} left"
 
 
 @dataclass
@@ -151,9 +157,11 @@ class _Plain:
 
 
 def _json_lines(stream: TextIO) -> Notify:
-    started = time.monotonic()
+    started, rate = time.monotonic(), _Rate()
 
     def tell(now: Progress) -> None:
+        measured = rate.measured(now)
+        rows_per_s, left_s = measured or (None, None)
         line: dict[str, object] = {
             "stage": now.stage,
             "jobs_done": now.jobs_done,
@@ -165,6 +173,8 @@ def _json_lines(stream: TextIO) -> Notify:
             "executor": now.executor,
             "dashboard_url": now.dashboard_url,
             "seconds": round(time.monotonic() - started, 3),
+            "rows_per_second": rows_per_s and round(rows_per_s),
+            "seconds_left": left_s if left_s is None else round(left_s, 1),
         }
         if now.stage == "planned":
             cost = now.estimate

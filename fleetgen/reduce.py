@@ -88,7 +88,6 @@ def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts
             _feature_file(plan, store, receipts, summary.rows[FEATURE_STORE.name]),
             *_single_files(plan, store, receipts, summary.rows),
             _states(store, receipts, summary.batteries),
-            *_reports(config, plan, cost, store, receipts, summary),
         ]
 
         def paths(table: str) -> Iterator[str]:
@@ -99,6 +98,7 @@ def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts
             plan.run, summary.batteries - summary.replaced, tuple(closing), summary.bytes, paths
         )
         closing += _catalogues(store, contents)
+        closing += _reports(config, plan, cost, store, receipts, summary)
     header = {
         "fleetgen": __version__,
         "python": platform.python_version(),

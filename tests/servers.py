@@ -1,4 +1,4 @@
-"""A real object store on loopback for the tests: SeaweedFS with keys of its own."""
+"""A real object store for the tests, on loopback if not told otherwise: SeaweedFS, own keys."""
 
 import ctypes
 import json
@@ -63,7 +63,7 @@ def binary() -> str | None:
 
 
 @contextmanager
-def object_server(directory: Path) -> Iterator[ObjectServer]:
+def object_server(directory: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
     """Start SeaweedFS below an empty directory; stopped by SIGINT to its pid."""
     weed = binary()
     assert weed is not None
@@ -79,15 +79,15 @@ def object_server(directory: Path) -> Iterator[ObjectServer]:
     (directory / "data").mkdir()
     names = ("master.port", "volume.port", "filer.port", "s3.port")
     names = (*names, *(f"{name}.grpc" for name in names))
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    ports = dict(zip(names, free_ports(len(names), host), strict=True))
     command = [
-        *(weed, "-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *(weed, "-logtostderr=true", "server", f"-ip={host}", f"-ip.bind={host}"),
         *(f"-dir={directory / 'data'}", "-master.volumeSizeLimitMB=64", "-volume.max=100"),
         *("-master.telemetry=false", "-volume.preStopSeconds=0", "-filer", "-s3"),
         *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={directory / 's3.json'}"),
         *(f"-{name}={port}" for name, port in ports.items()),
     ]
-    server = ObjectServer(f"http://127.0.0.1:{ports['s3.port']}", directory)
+    server = ObjectServer(f"http://{host}:{ports['s3.port']}", directory)
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, cwd=directory, preexec_fn=_end_with_parent
@@ -113,12 +113,12 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Ports of an address of this machine that nobody listens on."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((host, 0))
         return [each.getsockname()[1] for each in sockets]
 
 

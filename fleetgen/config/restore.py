@@ -25,6 +25,7 @@ FREE = (
     "execution.workers",
     "execution.scheduler",
     "execution.scheduler_file",
+    "execution.performance_report",
     "execution.parts",
     "execution.part",
 )

@@ -177,6 +177,9 @@ class ExecutionSection(Table):
     scheduler_file: Place | None = _key(
         None, "the path of a Dask scheduler file as text", "scheduler.json"
     )
+    performance_report: Place | None = _key(
+        None, "the path of a file for Dask's account of the run as text", "report.html"
+    )
     parts: int | None = _key(
         None,
         "the number of shares of the parts, a whole number from 1 to 100000",

@@ -29,6 +29,7 @@ FLAGS = {
     "--workers": "execution.workers",
     "--scheduler": "execution.scheduler",
     "--scheduler-file": "execution.scheduler_file",
+    "--performance-report": "execution.performance_report",
     "--parts": "execution.parts",
     "--part": "execution.part",
     "--block-days": "execution.block_days",

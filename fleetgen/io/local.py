@@ -159,6 +159,16 @@ class LocalStore(Store):
         finally:
             _remove_empty(self.url, standing)
 
+    @contextmanager
+    def mark(self) -> Iterator[str]:
+        """Key of a small file; directories made for it are removed again."""
+        standing = self._standing()
+        try:
+            with super().mark() as key:
+                yield key
+        finally:
+            _remove_empty(self.url, standing)
+
     def _path(self, key: str) -> str:
         return os.path.join(self.url, checked(key))
 

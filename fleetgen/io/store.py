@@ -145,9 +145,20 @@ class Store(ABC):
         except StorageError as error:
             raise StorageError(f"--output-dir {self.url!r} cannot be used: {error}") from error
 
+    @contextmanager
+    def mark(self) -> Iterator[str]:
+        """Key of a small object that is there inside, for others to find; leaves nothing."""
+        key = _probe_key()
+        self.put(key, b"mark")
+        try:
+            yield key
+        finally:
+            with suppress(StorageError):
+                self.delete([key])
+
     def _probe(self) -> None:
-        place = f"_probe-{secrets.token_hex(8)}"
-        key, first, second = f"{place}/probe", b"first", b"second"
+        key, first, second = _probe_key(), b"first", b"second"
+        place = key.partition("/")[0]
         self.names(place)  # asked first, for whether there is a bucket
         try:
             taken = self.put_if_absent(key, first)
@@ -166,6 +177,10 @@ class Store(ABC):
         self.delete([key])
         if self.exists(key):
             raise StorageError("what is deleted stays there. Choose another store")
+
+
+def _probe_key() -> str:
+    return f"_probe-{secrets.token_hex(8)}/probe"
 
 
 def open_store(url: str, options: Options = ()) -> Store:

@@ -1,4 +1,7 @@
-"""The documents are true: links, flags, modules, layers, row counts, what is said to be absent."""
+"""The documents are true: links, flags, modules, layers, row counts, what is said to be absent.
+
+And no recipe opens a door to everybody.
+"""
 
 import importlib.util
 import re
@@ -133,7 +136,7 @@ def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def flags_of_all_verbs(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    verbs = [(), ("generate",), ("verify",), ("clean",), ("export",)]
+    verbs = [(), ("generate",), ("verify",), ("clean",), ("export",), ("doctor",)]
     return FLAG.findall("".join(help_of(capsys, *words) for words in verbs))
 
 
@@ -195,6 +198,58 @@ def test_what_can_be_injected_has_a_row() -> None:
 
 def test_tables_are_all_named() -> None:
     assert set(TABLES) <= set(re.findall(r"\w+", README))
+
+
+# --- the recipes ----------------------------------------------------------------------------------
+
+SHIPPED = sorted(
+    path
+    for place in ("cluster", "configs", "docs", "examples")
+    for path in (ROOT / place).rglob("*")
+    if path.is_file() and path.suffix not in {".pyc", ".png", ".svg"}
+)
+_EVERYWHERE = re.compile(r"0\.0\.0\.0(?![.\d/])|\[::\](?!\d)|--host[ =](?:''|\"\"|tcp://:)")
+_LISTENS = re.compile(r"^\W*(?:\w+=\S+ |srun .*?|exec )*dask[ -]scheduler .*--", re.MULTILINE)
+_TLS = re.compile(
+    r"--protocol[ =]tls|protocol: *[\"']?tls|--host[ =]tls://|require.encryption", re.I
+)
+
+
+def open_doors(text: str) -> list[str]:
+    """Commands and settings that bind all interfaces, in a file that says nothing of TLS."""
+    joined = re.sub(r"\\\n\s*", " ", text)
+    found = [line for line in joined.splitlines() if _EVERYWHERE.search(line)]
+    for command in _LISTENS.finditer(joined):
+        line = joined[command.start() :].lstrip().partition("\n")[0]
+        if not re.search(r"--(host|interface)\b", line):
+            found.append(line)
+    return [line for line in found if not _TLS.search(line)] if not _TLS.search(text) else []
+
+
+@pytest.mark.parametrize("path", sorted({*SHIPPED, *DOCUMENTS}), ids=name)
+def test_nothing_that_is_shipped_listens_to_everybody_without_tls(path: Path) -> None:
+    assert open_doors(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("    dask scheduler --port 8786\n", 1),
+        ("    dask scheduler \\\n      --port 8786\n", 1),
+        ("dask-scheduler --host 0.0.0.0\n", 1),
+        ("srun -N 1 dask scheduler --scheduler-file s.json &\n", 1),
+        ("host: 0.0.0.0\n", 1),
+        ("listen = '[::]:8786'\n", 1),
+        ("    dask scheduler --host 127.0.0.1 --port 8786\n", 0),
+        ("    dask scheduler --interface ib0\n", 0),
+        ("    dask scheduler --protocol tls --port 8786\n", 0),
+        ("export DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=true\ndask scheduler --port 1\n", 0),
+        ("Start `dask scheduler` and `dask worker` there.\n", 0),
+        ("route 10.0.0.0/8\n", 0),
+    ],
+)
+def test_the_search_finds_open_doors(text: str, count: int) -> None:
+    assert len(open_doors(text)) == count
 
 
 # --- the architecture -----------------------------------------------------------------------------

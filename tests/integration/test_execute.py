@@ -1,6 +1,10 @@
 """Every executor gives the same results, the same faults, and leaves nothing behind."""
 
+import ast
+import asyncio
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +19,10 @@ from typing import TypeVar
 import dask
 import psutil
 import pytest
+from distributed.core import rpc
 
 import fleetgen.execute
+from fleetgen import versions
 from fleetgen.errors import ClusterError, ConfigError, SimulationError
 from fleetgen.execute import Engine, ExecutionSettings, Interrupted, open_engine
 
@@ -73,6 +79,15 @@ def suicidal(job: Job) -> str:
     if job.number == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.05)
+    return job.key
+
+
+@begun
+def greedy(job: Job) -> str:
+    if job.number == 1:
+        held = b"x" * 600_000_000
+        time.sleep(60)
+        del held
     return job.key
 
 
@@ -191,11 +206,56 @@ def test_workers_are_deaf_to_ctrl_c(local: Engine) -> None:
     assert set(local._client.run(os.getpid).values()) == pids
 
 
+def test_a_stranger_is_refused_by_scheduler_and_workers(local: Engine) -> None:
+    """Whoever has no certificate of this run, or one of another run."""
+    workers = list(local._client.scheduler_info()["workers"])
+    own = local._client.security.get_connection_args("client")
+    others = fleetgen.execute._own_security().get_connection_args("client")
+
+    async def identity(address: str, arguments: dict[str, object]) -> object:
+        connection = rpc(address, timeout=5, connection_args=arguments)
+        async with connection as there:
+            return await there.identity()
+
+    for address in (local._client.scheduler.address, *workers):
+        assert address.startswith("tls://127.0.0.1:")
+        assert asyncio.run(identity(address, own))
+        with pytest.raises(OSError, match="before comm was established"):
+            asyncio.run(identity(address, others))
+        with pytest.raises(OSError, match="before comm was established"):
+            asyncio.run(identity(address.replace("tls:", "tcp:"), {}))
+
+
+def test_nothing_of_a_local_cluster_listens_beyond_loopback(local: Engine) -> None:
+    this = psutil.Process()
+    pids = set(local._client.run(os.getpid).values())
+    listening = [
+        (connection.laddr.ip, connection.laddr.port)
+        for process in (this, *map(psutil.Process, pids))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 4  # scheduler, dashboard, and each worker
+    assert {ip for ip, _ in listening} == {"127.0.0.1"}
+
+
 def test_the_environment_is_given_back(importable: None) -> None:
     before = dict(os.environ)
     with open_engine(ExecutionSettings(executor="local", workers=1), RUN_ID) as engine:
         list(engine.run(square, [Job(0)]))
     assert dict(os.environ) == before
+
+
+@pytest.mark.slow
+def test_a_part_that_takes_too_much_memory_is_named(importable: None) -> None:
+    """The nanny ends its worker, again and again."""
+    settings = ExecutionSettings("local", workers=1, memory_limit_bytes=400_000_000)
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        pytest.raises(ClusterError, match=r"^(part-\d+ or )*part-001\b.*: 2 worker .*400 MB"),
+        open_engine(settings, RUN_ID) as engine,
+    ):
+        list(engine.run(greedy, [Job(number) for number in range(4)]))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -284,22 +344,54 @@ def test_workers_that_stay_away_are_told(
         pass
 
 
-def test_mixed_versions_are_refused_with_a_table() -> None:
-    def info(**changed: str | None) -> dict[str, object]:
-        versions = {"python": "3.12.4.final.0", "numpy": "2.4.6", "numba": "0.68.1"}
-        return {"packages": {**versions, "pyarrow": "26.0.1", "fleetgen": "0.1.0", **changed}}
-
-    same = {"tcp://10.0.0.1:1": info(python="3.12.9.final.0", dask="1")}
-    fleetgen.execute._refuse_mixed(info(), same)
-    other = {"tcp://10.0.0.2:1": info(numpy="2.5.0"), "tcp://10.0.0.3:1": info(fleetgen=None)}
+def test_mixed_versions_are_refused_with_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {"python": "3.12", "numpy": "2.4.6", "numba": "0.68.1", "fleetgen": "0.1.0+0a"}
+    monkeypatch.setattr("fleetgen.versions.here", lambda: here)
+    same: dict[str, dict[str, str] | Exception] = {"tcp://10.0.0.1:1": dict(here)}
+    fleetgen.execute._refuse_mixed(same)
     with pytest.raises(ClusterError) as caught:
-        fleetgen.execute._refuse_mixed(info(), same | other)
+        fleetgen.execute._refuse_mixed(
+            {
+                **same,
+                "tcp://10.0.0.2:1": {**here, "numpy": "2.5.0"},
+                "tcp://10.0.0.3:1": ModuleNotFoundError("No module named 'fleetgen'"),
+                "tcp://10.0.0.4:1": {**here, "fleetgen": "0.1.0+0b"},
+            }
+        )
     lines = [line.split() for line in str(caught.value).splitlines()[1:]]
     assert lines == [
         ["worker", "package", "there", "here"],
         ["tcp://10.0.0.2:1", "numpy", "2.5.0", "2.4.6"],
-        ["tcp://10.0.0.3:1", "fleetgen", "absent", "0.1.0"],
+        ["tcp://10.0.0.3:1", "fleetgen", "absent", "0.1.0+0a"],
+        ["tcp://10.0.0.4:1", "fleetgen", "0.1.0+0b", "0.1.0+0a"],
     ]
+    with pytest.raises(ClusterError, match=r"^worker tcp://10\.0\.0\.5:1 does not answer: timed"):
+        fleetgen.execute._refuse_mixed({"tcp://10.0.0.5:1": TimeoutError("timed out")})
+
+
+def test_a_source_file_that_differs_is_another_version(tmp_path: Path) -> None:
+    package = tmp_path / "fleetgen"
+    shutil.copytree(ROOT / "fleetgen", package, ignore=shutil.ignore_patterns("__pycache__"))
+    ask = [sys.executable, "-c", "from fleetgen import versions; print(versions.here())"]
+
+    def told() -> str:
+        env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(ask, env=env, cwd=tmp_path, capture_output=True, text=True).stdout
+
+    assert told() == f"{versions.here()}\n"
+    with (package / "units.py").open("a") as file:
+        file.write("# another\n")
+    changed = ast.literal_eval(told())
+    assert [row.split()[0] for row in versions.differing(changed, versions.here())] == ["fleetgen"]
+
+
+def test_a_worker_of_another_version_takes_no_part() -> None:
+    """Whenever it joins: each part says what it is to be made with."""
+    call = pickle.dumps((square, Job(3)))
+    ours = versions.here()
+    assert fleetgen.execute._perform(pickle.dumps((ours, call))) == ("part-003", 9)
+    with pytest.raises(ClusterError, match=r"same everywhere(.|\n)*:\d+ +numba +\S+ +0\.0\.1$"):
+        fleetgen.execute._perform(pickle.dumps(({**ours, "numba": "0.0.1"}, b"unreadable")))
 
 
 @pytest.mark.parametrize(
