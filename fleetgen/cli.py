@@ -292,6 +292,8 @@ def _add_completion(verbs: Any) -> None:
         allow_abbrev=False,
     )
     shell.add_argument("shell", choices=("bash", "zsh", "fish"))
+
+
 def _add_doctor(verbs: Any) -> None:
     look = verbs.add_parser(
         "doctor",
@@ -523,6 +525,8 @@ def _completion(options: dict[str, Any]) -> int:
 
     print(shtab.complete(parser(), options["shell"]))
     return 0
+
+
 def _doctor(options: dict[str, Any]) -> int:
     from fleetgen.doctor import examine
 
