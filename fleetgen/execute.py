@@ -181,7 +181,8 @@ def open_engine(
                 stack.enter_context(_reported(client, settings.performance_report, signals))
             case "scheduler":
                 client = stack.enter_context(_given_scheduler(settings, signals))
-                engine = _Dask(client, sum(client.nthreads().values()), run_id, None)
+                workers = sum(map(_computing_threads, client.nthreads().values()))
+                engine = _Dask(client, workers, run_id, None)
                 stack.enter_context(_reported(client, settings.performance_report, signals))
         stack.callback(signals.hold)
         yield engine
@@ -376,7 +377,7 @@ class _Dask(_Window):
         self.workers = workers
         self.dashboard_url = client.dashboard_link
         self._client = client
-        self._task = delayed(_perform_in_turn if memory else _perform, pure=False)
+        self._task = delayed(_perform, pure=False)
         self._run_id = run_id
         self._memory = memory
         self._versions = versions.here()
@@ -467,21 +468,30 @@ class _Dask(_Window):
         future.release()
 
 
-_computing = threading.Lock()
-
-
 def _perform(packed: bytes) -> Any:
     """Run a job on a worker."""
-    function, job = _unpacked(packed)
-    return function(job)()
+    from distributed import get_worker
 
-
-def _perform_in_turn(packed: bytes) -> Any:
-    """Run a job on a local worker, where one job computes while another waits for the disk."""
     function, job = _unpacked(packed)
-    with _computing:
+    worker = get_worker()
+    with _turn(worker.address, worker.state.nthreads):
         end = function(job)
     return end()
+
+
+def _computing_threads(threads: int) -> int:
+    """How many of a worker's threads compute, while as many wait for a disk or an object store."""
+    return -(-threads // 2)
+
+
+_turns: dict[str, threading.Semaphore] = {}
+_taking_turns = threading.Lock()
+
+
+def _turn(worker: str, threads: int) -> threading.Semaphore:
+    """What a job holds while it computes on a worker."""
+    with _taking_turns:
+        return _turns.setdefault(worker, threading.Semaphore(_computing_threads(threads)))
 
 
 def _unpacked(packed: bytes) -> Any:

@@ -314,7 +314,7 @@ def test_a_given_scheduler_serves_two_runs_and_its_loss_is_told(
     file, scheduler, _ = cluster
     settings = ExecutionSettings(executor="scheduler", scheduler_file=file)
     with open_engine(settings, "one") as one, open_engine(settings, "two") as two:
-        assert (one.workers, two.workers) == (2, 2)
+        assert (one.workers, two.workers) == (1, 1)  # of two threads, one computes
         jobs = [Job(number) for number in range(20)]
         pairs = list(zip(one.run(nap, jobs), two.run(square, jobs), strict=True))
         assert sorted(name for name, _ in pairs) == [job.key for job in jobs]
@@ -324,6 +324,30 @@ def test_a_given_scheduler_serves_two_runs_and_its_loss_is_told(
         scheduler.kill()
         with pytest.raises(ClusterError, match="the scheduler or the worker is gone"):
             list(naps)
+
+
+def two_naps(job: Job) -> Callable[[], tuple[float, float, float]]:
+    """When a job began to compute, ended that, and was stored."""
+    began_s = time.monotonic()
+    time.sleep(0.2)
+    computed_s = time.monotonic()
+
+    def end() -> tuple[float, float, float]:
+        time.sleep(0.2)
+        return began_s, computed_s, time.monotonic()
+
+    return end
+
+
+def test_of_a_workers_two_threads_one_computes_and_one_stores(
+    cluster: tuple[str, subprocess.Popen[bytes], subprocess.Popen[bytes]],
+) -> None:
+    settings = ExecutionSettings(executor="scheduler", scheduler_file=cluster[0])
+    with open_engine(settings, "turns") as engine:
+        times = sorted(engine.run(two_naps, [Job(number) for number in range(8)]))
+    following = list(zip(times, times[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in following)  # they compute in turn
+    assert sum(after[0] < before[2] for before, after in following) >= 4  # beside the storing
 
 
 def test_workers_that_stay_away_are_told(
