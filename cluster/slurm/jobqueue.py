@@ -27,7 +27,8 @@ def cluster() -> SLURMCluster:
     environment = os.environ.get("FLEETGEN_ENVIRONMENT", "~/.config/fleetgen/environment")
     lifetime, stagger = LIFETIME
     return SLURMCluster(
-        cores=1,
+        cores=2,  # threads: one computes, one waits for storage
+        job_cpu=1,
         processes=1,
         memory="1200MiB",
         walltime=WALLTIME,

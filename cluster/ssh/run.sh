@@ -51,7 +51,7 @@ scheduler=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["add
 # The environment is the host's own: ssh forwards none.
 # shellcheck disable=SC2016 # expanded there
 remote='. "${FLEETGEN_ENVIRONMENT:-$HOME/.config/fleetgen/environment}" && exec dask worker'
-remote+=" $scheduler --protocol tls --nthreads 1 --memory-limit 1GiB --death-timeout 60"
+remote+=" $scheduler --protocol tls --nthreads 2 --memory-limit 1GiB --death-timeout 60"
 remote+=' --dashboard-address 127.0.0.1:0 --preload fleetgen.warmed --nworkers'
 total=0
 while read -r host workers _; do

@@ -106,7 +106,7 @@ def test_a_client_without_the_certificate_is_refused(
     for address, config in ((by_hand.address, other), (by_hand.address, ""), (plain, "")):
         assert connect(address, given, config).returncode != 0
     invited = connect(by_hand.address, given, str(tls / "dask.yaml"))
-    assert invited.stdout.strip() == "[1, 1]", invited.stderr
+    assert invited.stdout.strip() == "[2, 2]", invited.stderr
 
 
 def test_certificates_may_be_variables(by_hand: ByHand, given: dict[str, str], tls: Path) -> None:
@@ -120,7 +120,7 @@ def test_certificates_may_be_variables(by_hand: ByHand, given: dict[str, str], t
         f"{prefix}TLS__CLIENT__KEY": (tls / "key.pem").read_text(),
     }
     invited = connect(by_hand.address.removeprefix("tls://"), {**given, **client}, "")
-    assert invited.stdout.strip() == "[1, 1]", invited.stderr
+    assert invited.stdout.strip() == "[2, 2]", invited.stderr
 
 
 def test_each_port_beyond_loopback_asks_for_a_certificate(by_hand: ByHand, tls: Path) -> None:

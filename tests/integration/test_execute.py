@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import itertools
 import os
 import pickle
 import shutil
@@ -345,7 +346,7 @@ def test_of_a_workers_two_threads_one_computes_and_one_stores(
     settings = ExecutionSettings(executor="scheduler", scheduler_file=cluster[0])
     with open_engine(settings, "turns") as engine:
         times = sorted(engine.run(two_naps, [Job(number) for number in range(8)]))
-    following = list(zip(times, times[1:], strict=False))
+    following = list(itertools.pairwise(times))
     assert all(before[1] <= after[0] for before, after in following)  # they compute in turn
     assert sum(after[0] < before[2] for before, after in following) >= 4  # beside the storing
 
