@@ -64,7 +64,7 @@ test-faults: $(TESTABLE)
 	$(BIN)/python -m pytest -m faults
 
 test-cluster: $(CLUSTERED)
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 test-mutations: $(TESTABLE)
 	$(BIN)/python tests/mutations/run.py

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -20,10 +19,9 @@ pytestmark = pytest.mark.cluster
 
 
 def started(
-    node: SshHost, given: dict[str, str], place: Path, *arguments: str
+    node: SshHost, given: dict[str, str], place: Path, port: int, *arguments: str
 ) -> subprocess.Popen[str]:
     (place / "hosts").write_text("# host  workers\nnode 2\n")
-    (port,) = free_ports(1)
     return subprocess.Popen(
         [CLUSTER / "ssh" / "run.sh", "hosts", "127.0.0.1", *arguments],
         cwd=place,
@@ -36,18 +34,18 @@ def started(
     )
 
 
-@contextmanager
-def no_worker_is_left() -> Iterator[None]:
-    before = workers()
-    yield
-    _, alive = psutil.wait_procs([*workers() - before], timeout=30)
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port for a scheduler, of which no worker is left."""
+    (port,) = free_ports(1)
+    yield port
+    left = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if f"tls://127.0.0.1:{port}" in (process.info["cmdline"] or [])
+    ]
+    _, alive = psutil.wait_procs(left, timeout=30)
     assert not alive
-
-
-def workers() -> set[psutil.Process]:
-    """Dask workers of this machine, whoever started them."""
-    found = psutil.process_iter(["cmdline"])
-    return {process for process in found if "worker" in (process.info["cmdline"] or [])}
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -61,33 +59,31 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 def test_workers_of_another_host_make_the_data_of_a_serial_run(
-    node: SshHost, given: dict[str, str], tmp_path: Path, undisturbed: DataSet
+    node: SshHost, given: dict[str, str], tmp_path: Path, port: int, undisturbed: DataSet
 ) -> None:
-    with no_worker_is_left():
-        run = started(node, given, tmp_path, "--output-dir=set", "--progress=plain", *TINY)
-        said = ended(run)
-        assert run.returncode == 0, said
+    run = started(node, given, tmp_path, port, "--output-dir=set", "--progress=plain", *TINY)
+    said = ended(run)
+    assert run.returncode == 0, said
     assert "tls://127.0.0.1" in said
     assert SECRET not in said
     assert differing(DataSet(tmp_path / "set").digests, undisturbed.digests) == []
 
 
 def test_a_run_that_is_stopped_leaves_nothing_behind(
-    node: SshHost, given: dict[str, str], tmp_path: Path
+    node: SshHost, given: dict[str, str], tmp_path: Path, port: int
 ) -> None:
-    with no_worker_is_left():
-        run = started(node, given, tmp_path, "--output-dir=set", "--progress=plain", *LONG)
-        try:
-            until_parts(tmp_path / "set", run)
-        finally:
-            run.terminate()
-            said = ended(run)
-        assert run.returncode == 143, said
+    run = started(node, given, tmp_path, port, "--output-dir=set", "--progress=plain", *LONG)
+    try:
+        until_parts(tmp_path / "set", run)
+    finally:
+        run.terminate()
+        said = ended(run)
+    assert run.returncode == 143, said
     assert re.search(r"interrupted; \d+ of 180 parts safe", said), said
 
 
 def test_a_host_with_another_key_gets_nothing(
-    node: SshHost, given: dict[str, str], tmp_path: Path
+    node: SshHost, given: dict[str, str], tmp_path: Path, port: int
 ) -> None:
     known = node.known_hosts.read_text()
     key = tmp_path / "another"
@@ -97,7 +93,7 @@ def test_a_host_with_another_key_gets_nothing(
     try:
         for text in (f"{other}\n", ""):  # another key; none
             node.known_hosts.write_text(text)
-            run = started(node, given, tmp_path, "--output-dir=set", *TINY)
+            run = started(node, given, tmp_path, port, "--output-dir=set", *TINY)
             said = ended(run)
             assert run.returncode == 5, said
             assert "Host key verification failed" in said
