@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 from distributed import Client
 from distributed.chaos import KillWorker
 
+from fleetgen import doctor
 from fleetgen.cli import main
 from tests.conftest import Make
 from tests.integration.test_generate import SLOW, assert_goes_on, command
@@ -141,7 +143,7 @@ def test_workers_that_are_killed_at_random_change_nothing(
     with Client(scheduler_file=by_hand.file, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=WITHIN_S)
         first = set(client.run(os.getpid).values())
-        client.register_plugin(KillWorker("6 s", mode="sys.exit"))
+        client.register_plugin(KillWorker("6 s", mode="segfault"))
         assert main(generating(by_hand, place, changes=SLOW)) == 0
         client.wait_for_workers(1, timeout=WITHIN_S)
         assert set(client.run(os.getpid, on_error="ignore").values()) != first
@@ -363,7 +365,7 @@ def test_the_doctor_finds_all_well(
 def test_the_doctor_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fleetgen import doctor, execute
+    from fleetgen import execute
 
     (tmp_path / "file").write_text("")
     (tmp_path / "cpu.max").write_text("150000 100000\n")
@@ -382,6 +384,31 @@ def test_the_doctor_says_what_to_do(
     assert "Give --workers 3, or more memory" in out  # (1000 - 200) / 260
     assert "set XDG_CACHE_HOME" in out
     assert "Start one with `dask scheduler`" in out
+
+
+@pytest.mark.parametrize(
+    ("address", "mode", "level", "told"),
+    [
+        ("tcp://127.0.0.1:8786", 0o644, "warn", "others can read its key"),
+        ("tls://10.0.0.1:8786", 0o644, "warn", "chmod 600"),
+        ("tls://10.0.0.1:8786", 0o600, "ok", "answers"),
+        ("tcp://127.0.0.1:8786", 0o600, "ok", "answers"),
+        ("tcp://[::1]:8786", 0o600, "ok", "answers"),
+        ("localhost:8786", 0o600, "ok", "answers"),
+        ("tcp://10.0.0.1:8786", 0o600, "warn", "without TLS: whoever reaches it runs code"),
+        ("10.0.0.1:8786", 0o600, "warn", "without TLS"),
+    ],
+)
+def test_the_doctor_looks_at_a_schedulers_door(
+    tmp_path: Path, address: str, mode: int, level: str, told: str
+) -> None:
+    key = tmp_path / "key.pem"
+    key.touch(mode)
+    key.chmod(mode)
+    with dask.config.set({"distributed.comm.tls.client.key": str(key)}):
+        found = doctor._door(address)
+    assert (found.level, found.what) == (level, "scheduler")
+    assert told in found.told
 
 
 def test_a_container_s_memory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
