@@ -21,7 +21,9 @@ from distributed.chaos import KillWorker
 
 from fleetgen import doctor
 from fleetgen.cli import main
+from fleetgen.execute import ExecutionSettings, open_engine
 from tests.conftest import Make
+from tests.integration.test_execute import Job, nap
 from tests.integration.test_generate import SLOW, assert_goes_on, command
 from tests.properties.plan import ROOT, Changes, DataSet, differing, environment, run_python
 from tests.servers import BUCKET, ObjectServer
@@ -83,7 +85,8 @@ def by_hand(tmp_path: Path) -> Iterator[ByHand]:
         place.mkdir()
         arguments = ("--host", "127.0.0.1", "--port", "0")
         file, log = str(place / "scheduler.json"), place / "scheduler.log"
-        scheduler = started("scheduler", file, *arguments, log=log)
+        patient = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "30"}
+        scheduler = started("scheduler", file, *arguments, log=log, env=patient)
         stack.callback(end, scheduler)
         yield ByHand(place, scheduler, stack)
 
@@ -133,20 +136,37 @@ def test_a_lost_scheduler_ends_the_run_and_the_same_command_goes_on(
 
 
 @pytest.mark.slow
+def test_workers_that_are_killed_at_random_lose_no_job(by_hand: ByHand) -> None:
+    """Again and again, by Dask's own means."""
+    for _ in range(2):
+        by_hand.worker("--nanny")
+    jobs = [Job(number) for number in range(60)]
+    settings = ExecutionSettings("scheduler", scheduler_file=by_hand.file)
+    with Client(scheduler_file=by_hand.file, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=WITHIN_S)
+        first = set(client.nthreads())
+        client.register_plugin(KillWorker("2 s", mode="segfault"))
+        deadline = time.monotonic() + WITHIN_S
+        with open_engine(settings, "run") as engine:
+            while first & set(client.nthreads()) and time.monotonic() < deadline:
+                assert sorted(engine.run(nap, jobs)) == [job.key for job in jobs]
+        assert not first & set(client.nthreads())
+
+
+@pytest.mark.slow
+@pytest.mark.faults
 def test_workers_that_are_killed_at_random_change_nothing(
     by_hand: ByHand, tmp_path: Path, make: Make
 ) -> None:
-    """By Dask's own means, again and again; their nannies start others."""
     undisturbed, place = make(SLOW), tmp_path / "set"
     for _ in range(2):
-        by_hand.worker("--nanny")
+        by_hand.worker("--nanny", "--preload", "fleetgen.warmed")
     with Client(scheduler_file=by_hand.file, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=WITHIN_S)
-        first = set(client.run(os.getpid).values())
-        client.register_plugin(KillWorker("6 s", mode="segfault"))
+        first = set(client.nthreads())
+        client.register_plugin(KillWorker("5 s", mode="segfault"))
         assert main(generating(by_hand, place, changes=SLOW)) == 0
-        client.wait_for_workers(1, timeout=WITHIN_S)
-        assert set(client.run(os.getpid, on_error="ignore").values()) != first
+        assert first - set(client.nthreads())
     made = DataSet(place)
     assert differing(made.digests, undisturbed.digests) == []
     assert made.manifest == undisturbed.manifest
@@ -248,7 +268,6 @@ def test_a_place_that_is_another_one_for_a_worker_is_refused(
     by_hand.worker()
     elsewhere = str(tmp_path / "elsewhere")
     from fleetgen import workers
-    from fleetgen.execute import ExecutionSettings, open_engine
     from fleetgen.io.store import open_store
 
     def asked_elsewhere(place: tuple[str, object, str]) -> object:
