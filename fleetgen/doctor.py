@@ -19,6 +19,7 @@ from fleetgen.execute import (
     ExecutionSettings,
     available_cores,
     available_memory,
+    key_files,
     open_engine,
     reach_scheduler,
 )
@@ -31,6 +32,7 @@ CLOCKS_APART_S = 5.0
 
 LITTLE_ROOM_BYTES = 1_000_000_000
 
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 Level = Literal["ok", "warn", "fail"]
@@ -159,11 +161,31 @@ def _compile_cache() -> Finding:
     return Finding("ok", "compiled code", f"kept in {directory}")
 
 
+def _door(address: str) -> Finding:
+    """Whether a scheduler that answers lets in whoever reaches it."""
+    host = address.partition("://")[2].rpartition(":")[0] or address.partition(":")[0]
+    exposed = [file for file in key_files() if _readable_by_others(file)]
+    if not address.startswith("tls:") and host not in _LOOPBACK:
+        told = "answers without TLS: whoever reaches it runs code as its user; see cluster/"
+    elif exposed:
+        told = f"answers, and others can read its key {exposed[0]}; chmod 600 {exposed[0]}"
+    else:
+        return Finding("ok", "scheduler", f"{address} answers")
+    return Finding("warn", "scheduler", f"{address} {told}")
+
+
+def _readable_by_others(file: str) -> bool:
+    try:
+        return bool(os.stat(file).st_mode & 0o077)
+    except OSError:
+        return False
+
+
 def _cluster(settings: ExecutionSettings, store: Store | None) -> Iterator[Finding]:
     """Scheduler and workers, each with a line."""
     try:
         address = reach_scheduler(settings)
-        yield Finding("ok", "scheduler", f"{address} answers")
+        yield _door(address)
         with open_engine(settings, "doctor") as engine:
             found = look_at(engine, store)
     except StorageError as error:

@@ -70,6 +70,9 @@ _LOCAL_CONFIG = {
 }
 
 
+_ROLES = ("client", "scheduler", "worker")
+"""Whom Dask tells apart by certificate."""
+
 _CGROUP_MEMORY = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     (
@@ -555,7 +558,7 @@ def _own_security() -> Any:
     certificate, key = credentials.certificate()
     roles = {
         f"tls_{role}_{what}": text
-        for role in ("client", "scheduler", "worker")
+        for role in _ROLES
         for what, text in (("cert", certificate), ("key", key))
     }
     return Security(require_encryption=True, tls_ca_file=certificate, **roles)  # type: ignore[no-untyped-call]
@@ -600,6 +603,14 @@ def reach_scheduler(settings: ExecutionSettings) -> str:
             "and give its HOST:PORT, or leave out --scheduler to use this machine"
         ) from error
     return address
+
+
+def key_files() -> list[str]:
+    """Files of private keys that Dask's configuration names."""
+    import dask
+
+    named = (dask.config.get(f"distributed.comm.tls.{role}.key", None) for role in _ROLES)
+    return sorted({str(name) for name in named if name and "\n" not in str(name)})
 
 
 async def _answer(address: str) -> None:

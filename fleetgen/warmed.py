@@ -6,7 +6,8 @@ needs, and share its memory.
 
 import gc
 
-from fleetgen import warm
+from fleetgen import versions, warm
 
 warm.load()
+versions.here()  # of the files as they are now: what is forked later has this code
 gc.freeze()  # what is loaded by now is never collected: collecting would unshare it

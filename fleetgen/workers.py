@@ -12,7 +12,7 @@ from functools import partial
 
 from fleetgen.errors import ClusterError, FleetgenError, StorageError
 from fleetgen.execute import Engine
-from fleetgen.io.store import Store, open_store
+from fleetgen.io.store import PROBE_S, Store, open_store
 from fleetgen.places import Options
 from fleetgen.plan import WORKER_BYTES
 
@@ -98,7 +98,7 @@ def _answer(place: tuple[str, Options, str] | None) -> tuple[str, float, str]:
     if place is not None:
         url, options, mark = place
         try:
-            _write(open_store(url, options), mark)
+            _write(open_store(url, options).within(PROBE_S), mark)
         except FleetgenError as error:
             refused = str(error)
     return f"{socket.gethostname()}:{os.getpid()}", now_s, refused

@@ -13,13 +13,17 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 from distributed import Client
 from distributed.chaos import KillWorker
 
+from fleetgen import doctor
 from fleetgen.cli import main
+from fleetgen.execute import ExecutionSettings, open_engine
 from tests.conftest import Make
+from tests.integration.test_execute import Job, nap
 from tests.integration.test_generate import SLOW, assert_goes_on, command
 from tests.properties.plan import ROOT, Changes, DataSet, differing, environment, run_python
 from tests.servers import BUCKET, ObjectServer
@@ -81,7 +85,8 @@ def by_hand(tmp_path: Path) -> Iterator[ByHand]:
         place.mkdir()
         arguments = ("--host", "127.0.0.1", "--port", "0")
         file, log = str(place / "scheduler.json"), place / "scheduler.log"
-        scheduler = started("scheduler", file, *arguments, log=log)
+        patient = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "30"}
+        scheduler = started("scheduler", file, *arguments, log=log, env=patient)
         stack.callback(end, scheduler)
         yield ByHand(place, scheduler, stack)
 
@@ -131,20 +136,37 @@ def test_a_lost_scheduler_ends_the_run_and_the_same_command_goes_on(
 
 
 @pytest.mark.slow
+def test_workers_that_are_killed_at_random_lose_no_job(by_hand: ByHand) -> None:
+    """Again and again, by Dask's own means."""
+    for _ in range(2):
+        by_hand.worker("--nanny")
+    jobs = [Job(number) for number in range(60)]
+    settings = ExecutionSettings("scheduler", scheduler_file=by_hand.file)
+    with Client(scheduler_file=by_hand.file, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=WITHIN_S)
+        first = set(client.nthreads())
+        client.register_plugin(KillWorker("2 s", mode="segfault"))
+        deadline = time.monotonic() + WITHIN_S
+        with open_engine(settings, "run") as engine:
+            while first & set(client.nthreads()) and time.monotonic() < deadline:
+                assert sorted(engine.run(nap, jobs)) == [job.key for job in jobs]
+        assert not first & set(client.nthreads())
+
+
+@pytest.mark.slow
+@pytest.mark.faults
 def test_workers_that_are_killed_at_random_change_nothing(
     by_hand: ByHand, tmp_path: Path, make: Make
 ) -> None:
-    """By Dask's own means, again and again; their nannies start others."""
     undisturbed, place = make(SLOW), tmp_path / "set"
     for _ in range(2):
-        by_hand.worker("--nanny")
+        by_hand.worker("--nanny", "--preload", "fleetgen.warmed")
     with Client(scheduler_file=by_hand.file, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=WITHIN_S)
-        first = set(client.run(os.getpid).values())
-        client.register_plugin(KillWorker("6 s", mode="sys.exit"))
+        first = set(client.nthreads())
+        client.register_plugin(KillWorker("5 s", mode="segfault"))
         assert main(generating(by_hand, place, changes=SLOW)) == 0
-        client.wait_for_workers(1, timeout=WITHIN_S)
-        assert set(client.run(os.getpid, on_error="ignore").values()) != first
+        assert first - set(client.nthreads())
     made = DataSet(place)
     assert differing(made.digests, undisturbed.digests) == []
     assert made.manifest == undisturbed.manifest
@@ -246,7 +268,6 @@ def test_a_place_that_is_another_one_for_a_worker_is_refused(
     by_hand.worker()
     elsewhere = str(tmp_path / "elsewhere")
     from fleetgen import workers
-    from fleetgen.execute import ExecutionSettings, open_engine
     from fleetgen.io.store import open_store
 
     def asked_elsewhere(place: tuple[str, object, str]) -> object:
@@ -363,7 +384,7 @@ def test_the_doctor_finds_all_well(
 def test_the_doctor_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fleetgen import doctor, execute
+    from fleetgen import execute
 
     (tmp_path / "file").write_text("")
     (tmp_path / "cpu.max").write_text("150000 100000\n")
@@ -382,6 +403,31 @@ def test_the_doctor_says_what_to_do(
     assert "Give --workers 3, or more memory" in out  # (1000 - 200) / 260
     assert "set XDG_CACHE_HOME" in out
     assert "Start one with `dask scheduler`" in out
+
+
+@pytest.mark.parametrize(
+    ("address", "mode", "level", "told"),
+    [
+        ("tcp://127.0.0.1:8786", 0o644, "warn", "others can read its key"),
+        ("tls://10.0.0.1:8786", 0o644, "warn", "chmod 600"),
+        ("tls://10.0.0.1:8786", 0o600, "ok", "answers"),
+        ("tcp://127.0.0.1:8786", 0o600, "ok", "answers"),
+        ("tcp://[::1]:8786", 0o600, "ok", "answers"),
+        ("localhost:8786", 0o600, "ok", "answers"),
+        ("tcp://10.0.0.1:8786", 0o600, "warn", "without TLS: whoever reaches it runs code"),
+        ("10.0.0.1:8786", 0o600, "warn", "without TLS"),
+    ],
+)
+def test_the_doctor_looks_at_a_schedulers_door(
+    tmp_path: Path, address: str, mode: int, level: str, told: str
+) -> None:
+    key = tmp_path / "key.pem"
+    key.touch(mode)
+    key.chmod(mode)
+    with dask.config.set({"distributed.comm.tls.client.key": str(key)}):
+        found = doctor._door(address)
+    assert (found.level, found.what) == (level, "scheduler")
+    assert told in found.told
 
 
 def test_a_container_s_memory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
