@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 BUG = 70
 
+OLDEST, NEWEST = (3, 11), (3, 13)
+"""Versions of Python under which fleetgen is tested."""
+
 _UNKNOWN = "unrecognized arguments: "
+_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 
 EXAMPLES = """\
 examples:
@@ -45,10 +50,21 @@ class _Parser(argparse.ArgumentParser):
         what, colon, words = message.partition(_UNKNOWN)
         if colon and not what:  # a value among them may be a secret
             flags = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
-            message = _UNKNOWN + " ".join(flags or ["..."])
+            message = _UNKNOWN + " ".join(flags)
+            if not flags:
+                message = (
+                    "a word stands there without its flag; give ids behind --locations or "
+                    "--strings, and a place behind --output-dir"
+                    if self.prog.endswith("generate")
+                    else "there are more words than it takes"
+                )
             close = [m for f in flags for m in get_close_matches(f, self._option_string_actions, 1)]
             if close:
                 message += f"; did you mean {' '.join(close)}?"
+        if wrong := _CHOICE.search(message):
+            choices = [text.strip("' ") for text in wrong[2].split(",")]
+            if near := get_close_matches(wrong[1], choices, 1):
+                message += f"; did you mean {near[0]}?"
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 
@@ -313,6 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     verb = ""
     try:
+        _check_python(sys.version_info[:2])
         options = vars(parser().parse_args(arguments))
         verb = options.pop("verb")
         from fleetgen.execute import Signals
@@ -336,6 +353,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return BUG
+
+
+def _check_python(version: tuple[int, int]) -> None:
+    """Refuse a Python too old to run what follows."""
+    if version < OLDEST:
+        here, oldest, newest = (".".join(map(str, each)) for each in (version, OLDEST, NEWEST))
+        raise ConfigError(
+            f"this is Python {here} ({sys.executable}), and fleetgen needs {oldest} to {newest}; "
+            f"make an environment with one: python{newest} -m venv .venv"
+        )
 
 
 def _told(error: FleetgenError) -> str:

@@ -16,12 +16,13 @@ from functools import partial
 from typing import TypeVar
 
 from fleetgen.config import output_at
+from fleetgen.config.faults import nearest
 from fleetgen.errors import ConfigError, StorageError
 from fleetgen.execute import available_cores
 from fleetgen.io import csv, manifest
 from fleetgen.io.dataset import iter_groups
 from fleetgen.io.store import Store, open_store
-from fleetgen.schema import PARTED, SINGLE_FILES, SingleForm, Table
+from fleetgen.schema import PARTED, SINGLE_FILES, TABLES, SingleForm, Table
 from fleetgen.spec import FileEntry, RowGroup
 from fleetgen.units import SECONDS_PER_HOUR
 
@@ -74,7 +75,10 @@ def export(
     """
     series = {table.name: table for table in PARTED}
     if unknown := [name for name in names if name not in series]:
-        raise ConfigError(f"--table {unknown[0]}: no such table; there are {', '.join(series)}")
+        name = unknown[0]
+        if name in TABLES:
+            raise ConfigError(f"--table {name}: it is a single file already, {name}.csv")
+        raise ConfigError(f"--table {name:.60}: no such table; {nearest(name, series)}")
     source = open_at(url, storage_options)
     if not manifest.is_marked(source):
         raise StorageError(

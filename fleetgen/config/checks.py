@@ -306,7 +306,20 @@ def _check_names(
 ) -> None:
     for name in names or ():
         if name not in known and faults.clean(("fleet", f"{kind}s", name)):
-            faults.add(keys, name, f"no such {kind}; {nearest(name, known)}")
+            meant = _of_place(name, known)
+            hint = f"did you mean {' or '.join(meant)}?" if meant else nearest(name, known)
+            faults.add(keys, name, f"no such {kind}; {hint}")
+
+
+def _of_place(name: str, known: Mapping[str, object]) -> list[str]:
+    """List the locations in a city or region, or of a name, that was given for an id."""
+    word = name.strip().casefold()
+    return [
+        location_id
+        for location_id, table in known.items()
+        if isinstance(table, LocationTable)
+        and word in (table.city.casefold(), table.region.casefold(), table.name.casefold())
+    ]
 
 
 def _check_start(

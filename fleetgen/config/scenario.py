@@ -195,6 +195,8 @@ def _kinds(each: InjectTable) -> list[str]:
             return ["jar", "string"]
         case "sensor_fault", "loose_lead":
             return ["jar"]
+        case "sensor_fault", "communication_loss":
+            return ["string"]
         case "sensor_fault", _:
             return ["jar", "string", "environmental sensor"]
     return ["jar"]
@@ -240,6 +242,24 @@ def _check_channel(
     if each.channel not in channels:
         rule = f"{each.target} has no such channel; {nearest(each.channel, channels)}"
         faults.add(here, each.channel, rule)
+        return
+    possible = _befallen(str(each.value), kind)
+    if each.channel not in possible:
+        what = f"knows {each.value} only in {', '.join(possible)}"
+        if not possible:
+            what = f"knows no {each.value}"
+        rule = f"the model {what} of a {kind}; choose another column or kind of fault"
+        faults.add(here, each.channel, rule)
+
+
+def _befallen(value: str, kind: str) -> list[str]:
+    """List the channels that a kind of fault befalls, by the laws of the instruments."""
+    from fleetgen.model import faults as laws  # loads kernels, which few configurations need
+
+    families = {"jar": laws.JAR, "string": laws.RECTIFIER_STRING, "environmental sensor": laws.ROOM}
+    family = families[kind]
+    rows = [(laws.KINDS[int(law[0])], int(law[2])) for law in family.laws]
+    return [family.channels[channel] for name, channel in rows if name == value]
 
 
 def _check_time(faults: Faults, keys: Keys, each: InjectTable, run: RunSection) -> None:

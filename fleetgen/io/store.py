@@ -224,6 +224,11 @@ def open_store(url: str, options: Options = ()) -> Store:
 
             return ObjectStore(url.rstrip("/"))
     # Only the scheme is repeated: the rest of a URL may hold a password.
+    if scheme[1] in ("s3", *_PACKAGES):
+        raise StorageError(
+            f"--output-dir {scheme[0]}... must name a bucket of 3 to 63 characters and a prefix in "
+            f"it, for a data set never takes a whole bucket; give {scheme[0]}bucket/prefix"
+        )
     raise StorageError(f"--output-dir {scheme[0]}... is not supported; give {SUPPORTED}")
 
 
@@ -263,11 +268,15 @@ def told(action: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"cannot {action} {path!r}: {_reason(error)}") from error
+        raise StorageError(f"cannot {action} {path!r}: {_reason(error, action)}") from error
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, action: str) -> str:
     text = error.strerror or str(error) or type(error).__name__
+    if action == "read" and error.errno in _FORBIDDEN:
+        return f"{text}. Ask whose it is for leave to read it"
+    if action == "read" and error.errno in _IN_THE_WAY:
+        return f"{text}. Check the path: a data set is a directory, or a prefix of a bucket"
     if error.errno in _FULL:
         return (
             f"{text}. Free some space, then run the same command again: finished parts are kept; "

@@ -243,17 +243,9 @@ def episodes(
     ConfigError
         If the scenario injects a fault that the entity cannot have.
     """
-    if not scenario.sensor_faults:
-        return _NONE
-    seconds = first_s - family.longest_s, max(first_s, end_s - 1)
-    days = [(t + utc_offset_s) // SECONDS_PER_DAY for t in seconds]
-    month, edges_s = _months(days[0], days[1], utc_offset_s)
-    most = _MOST_PER_MONTH * len(edges_s)
-    whole, magnitude = np.empty((4, most), np.int64), np.empty(most)
-    k = rng.key(seed, Stream.SENSOR_FAULT, entity)
-    n = _draw(k, family.laws, month, edges_s, first_s, end_s, whole, magnitude)
-    kind, channel, begin_s, over_s = whole[:, :n]
-    drawn = Episodes(kind, channel, begin_s, over_s, magnitude[:n], np.zeros(n, np.bool_))
+    drawn = _NONE
+    if scenario.sensor_faults:
+        drawn = _drawn(entity, family, seed, utc_offset_s, first_s, end_s)
     forced = [
         fault
         for injection in scenario.injections
@@ -268,13 +260,32 @@ def episodes(
     return Episodes(*(column[order] for column in joined))
 
 
+def _drawn(
+    entity: str, family: Family, seed: int, utc_offset_s: int, first_s: int, end_s: int
+) -> Episodes:
+    """Faults of an entity that touch [first_s, end_s), by the laws of its family."""
+    seconds = first_s - family.longest_s, max(first_s, end_s - 1)
+    days = [(t + utc_offset_s) // SECONDS_PER_DAY for t in seconds]
+    month, edges_s = _months(days[0], days[1], utc_offset_s)
+    most = _MOST_PER_MONTH * len(edges_s)
+    whole, magnitude = np.empty((4, most), np.int64), np.empty(most)
+    k = rng.key(seed, Stream.SENSOR_FAULT, entity)
+    n = _draw(k, family.laws, month, edges_s, first_s, end_s, whole, magnitude)
+    kind, channel, begin_s, over_s = whole[:, :n]
+    return Episodes(kind, channel, begin_s, over_s, magnitude[:n], np.zeros(n, np.bool_))
+
+
 def _injected(
     seed: int, family: Family, injection: Injection
 ) -> Iterator[tuple[int, int, int, int, float, bool]]:
-    """Rows of `Episodes` for an injection; its magnitude is drawn."""
-    codes = {"": ALL, **{name: n for n, name in enumerate(family.channels)}}
-    named = injection.value, codes.get(injection.channel)
-    laws = [law for law in family.laws if (KINDS[int(law[0])], law[2]) == named]
+    """Rows of `Episodes` for an injection, of all channels if of none; its magnitude is drawn."""
+    codes = {name: n for n, name in enumerate(family.channels)}
+    laws = [
+        law
+        for law in family.laws
+        if KINDS[int(law[0])] == injection.value
+        and (not injection.channel or law[2] == codes.get(injection.channel))
+    ]
     if not laws:
         raise ConfigError(
             f"{injection.target}: cannot inject sensor_fault {injection.value!r} into channel "

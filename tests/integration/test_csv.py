@@ -308,7 +308,10 @@ def test_an_unfinished_set_is_refused(made: DataSet, tmp_path: Path, say: Say) -
 def test_a_table_that_is_not_there_is_told(made: DataSet, say: Say) -> None:
     code, out, (line,) = say(made.path, "--single-file", "csv", "--table", "battery")
     assert (code, out) == (2, [])
-    assert "--table battery: no such table; there are telemetry_jar_raw, " in line
+    assert "--table battery: it is a single file already, battery.csv" in line
+    code, out, (line,) = say(made.path, "--single-file", "csv", "--table", "jars")
+    assert (code, out) == (2, [])
+    assert "--table jars: no such table; known: telemetry_jar_raw, " in line
     assert say(made.path)[0] == 2
     assert say(made.path, "--single-file", "xml")[0] == 2
 

@@ -1,5 +1,6 @@
 """Tables as each library has them: the chosen rows and columns, and no file or byte beyond."""
 
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fleetgen
+from fleetgen.config import load
 from fleetgen.errors import ConfigError, StorageError
 from fleetgen.io import manifest
 from fleetgen.io.local import LocalStore
@@ -19,7 +21,7 @@ from fleetgen.pipeline import generate
 from fleetgen.schema import RECORDS, TABLES
 from fleetgen.selection import Selection
 from tests import tiny
-from tests.properties.plan import DataSet, configured
+from tests.properties.plan import ROOT, DataSet, configured
 from tests.readers import read_csv
 from tests.servers import ObjectServer
 
@@ -320,6 +322,27 @@ def test_a_store_in_memory() -> None:
     )
     assert selection.pandas().voltage_v.tolist() == by_polars(selection)["voltage_v"].to_pylist()
     assert selection.arrow().num_rows == 288
+
+
+@pytest.mark.slow
+def test_the_example_of_the_documents_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "loading.md").read_text("utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    generate(
+        load(
+            overrides={
+                "run.duration_days": 1,
+                "select.limit_batteries": 1,
+                "execution.executor": "serial",
+                "output.directory": "output/test",
+            }
+        )
+    )
+    seen: dict[str, Any] = {}
+    exec(example, seen)
+    assert seen["one"].pandas().ts.min().hour == 6
+    assert seen["one"].columns == ("ts", "battery_id", "voltage_v", "temperature_c")
 
 
 def test_a_selection_says_what_it_is(places: dict[str, Path]) -> None:

@@ -102,12 +102,13 @@ def test_a_whole_set_is_whole(made: Path, capsys: pytest.CaptureFixture[str]) ->
     assert err == ""
     # By hand: 3 strings and a room, 2 blocks; 7 files of a string (telemetry 4, features, truth,
     # alert conditions, for each has readings beyond a level on each day), 1 of a room that has
-    # none; 11 tables, features, jar samples, jar values, states and two reports at the end.
+    # none; 11 tables, features, jar samples, jar values, states, two reports and two for catalogues
+    # at the end.
     assert out.splitlines() == [
         "check            checked       bad",
         "control files          3         0",
         "receipts               8         0",
-        "files                 61         0",
+        "files                 63         0",
         "rows                  59         0",
         "values                44         0",
         "strangers             44         0",
@@ -151,7 +152,7 @@ def test_progress_is_told(made: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["verify", str(made), "--progress", "json", "--rederive", "1"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert lines[-1] == {"stage": "made again", "done": 1, "total": 1}
-    assert {"stage": "files", "done": 60, "total": 60} in lines
+    assert {"stage": "files", "done": 62, "total": 62} in lines
 
 
 # --- damage ---------------------------------------------------------------------------------------
@@ -402,7 +403,7 @@ def test_the_first_twenty_are_told(place: Path, capsys: pytest.CaptureFixture[st
         path.write_bytes(b"")
     assert main(["verify", str(place), "--progress", "none"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert "files                 60        44" in lines
+    assert "files                 62        44" in lines
     assert len(lines) == 8 + 20 + 1 + 1
     assert lines[-2] == "and 24 more"
 
@@ -611,7 +612,7 @@ def test_a_set_of_another_version_is_looked_at_and_not_made_again(
 ) -> None:
     forged(place, lambda identity: identity.update(version={"data": 1, "schema": 1}))
     found = verify(str(place), values="all")
-    assert found.checked["files"] == 60
+    assert found.checked["files"] == 62
     assert found.checked["values"] == 0
     assert "values are not read back, for it is of data version 1" in found.notes[0]
     for more in (["--rederive", "1%"], ["--repair"]):

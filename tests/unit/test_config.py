@@ -913,7 +913,7 @@ duration_days = 45
 [[inject]]
 kind = "sensor_fault"
 value = "communication_loss"
-target = "DC-KKN-01-ENV-01"
+target = "DC-KKN-01-UPS-01-S1"
 at = 2025-01-07T23:59:59
 duration_minutes = 0.5
 [[inject]]
@@ -945,7 +945,7 @@ duration_days = 0.25
             spec.Injection("profile", "DC-CNX-01-REC-01-S1-J24", START_S, 0, "worn"),
             spec.Injection(
                 "sensor_fault",
-                "DC-KKN-01-ENV-01",
+                "DC-KKN-01-UPS-01-S1",
                 START_S + 7 * 86_400 - 1,
                 30,
                 "communication_loss",
@@ -1009,7 +1009,7 @@ def test_a_scenario_written_another_way_is_the_same_plan():
         {"scenario.profiles": {"healthy": PROFILE}},
         {"inject": [OUTAGE | {"duration_minutes": 91.0}, STUCK]},
         {"inject": [OUTAGE | {"at": "2025-01-02T03:00:01"}, STUCK]},
-        {"inject": [OUTAGE, STUCK | {"value": "drift"}]},
+        {"inject": [OUTAGE, STUCK | {"value": "spike"}]},
         {"inject": [OUTAGE, STUCK | {"channel": "temperature_c"}]},
         {"inject": [OUTAGE, STUCK | {"target": "DC-X-01-REC-01-S1-J03"}]},
         {"inject": [OUTAGE | {"kind": "hvac_failure"}, STUCK]},
@@ -1130,6 +1130,10 @@ def test_shares_may_be_rounded():
         (OUTAGE | {"channel": "voltage_v"}, [".channel = 'voltage_v'", "outage", "leave it out"]),
         (DRY_OUT | {"channel": "voltage_v"}, ["failure_mode is not of one channel"]),
         (without(STUCK, "channel"), [".channel is missing", "stuck needs a measured column"]),
+        (
+            STUCK | {"value": "offset", "channel": "voltage_v"},
+            ["the model knows offset only in temperature_c of a jar"],
+        ),
         (STUCK | {"channel": "voltage"}, ["no such channel", "did you mean voltage_v?"]),
         (STUCK | {"channel": "soc_pct"}, ["no such channel", "known: voltage_v, temperature_c"]),
         (STUCK | {"channel": "conductance_s"}, ["no such channel", "resistance_mohm"]),
@@ -1140,7 +1144,7 @@ def test_shares_may_be_rounded():
         ),
         (STUCK | {"target": SENSOR, "channel": "humidity_pc"}, ["did you mean humidity_pct"]),
         (
-            STUCK | {"value": "communication_loss"},
+            STUCK | {"value": "communication_loss", "target": STRING},
             ["communication_loss is not of one channel; leave it out"],
         ),
         (STUCK | {"value": "loose_lead"}, ["loose_lead is not of one channel; leave it out"]),
@@ -1252,7 +1256,7 @@ def test_what_can_be_only_once_is_told(first, second):
 
 def test_injections_that_go_together_are_accepted():
     injecting(OUTAGE, OUTAGE | {"at": "2025-01-02T04:00:00"}, OUTAGE | {"kind": "hvac_failure"})
-    injecting(STUCK, STUCK | {"value": "drift"}, STUCK | {"channel": "temperature_c"})
+    injecting(STUCK, STUCK | {"value": "spike"}, STUCK | {"channel": "temperature_c"})
     injecting(DRY_OUT, FAILING, DRY_OUT | {"target": STRING, "value": "thermal_runaway"})
     injecting(TEST, TEST | {"at": "2025-01-04T22:00:00"}, OUTAGE)
     rectifier = {"target": "DC-X-01-REC-01-S1", "channel": "float_current_a"}

@@ -236,11 +236,13 @@ def test_a_window_shows_what_touches_it_whenever_it_began(family):
     assert began_before > 0 or family == "string"  # else the test shows little
 
 
-def test_none_in_a_clean_scenario():
+def test_none_in_a_clean_scenario_but_what_is_injected():
     injected = Injection("sensor_fault", "X", START_S, 60, "stuck", "voltage_v")
-    clean = Scenario(sensor_faults=False, injections=(injected,))
-    found = faults.episodes(SEED, clean, faults.JAR, "X", OFFSET_S, START_S, START_S + YEAR_S)
-    assert rows(found) == []
+    for injections, wanted in (((), []), ((injected,), [(START_S, START_S + 60)])):
+        clean = Scenario(sensor_faults=False, injections=injections)
+        found = faults.episodes(SEED, clean, faults.JAR, "X", OFFSET_S, START_S, START_S + YEAR_S)
+        assert list(zip(found.start_s, found.end_s, strict=True)) == wanted
+        assert found.injected.all()
 
 
 # --- injections -----------------------------------------------------------------------------------
@@ -256,6 +258,7 @@ def injected(kind, channel, start_s=START_S + 1000, duration_s=500, target="X"):
         ("jar", "stuck", "temperature_c", [1]),
         ("jar", "spike", "voltage_v", [0]),
         ("jar", "loose_lead", "voltage_v", [0, 2]),
+        ("jar", "loose_lead", "", [0, 2]),  # as a configuration has it
         ("jar", "offset", "temperature_c", [1]),
         ("string", "dropout", "float_current_a", [4]),
         ("string", "communication_loss", "", [-1]),
