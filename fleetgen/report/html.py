@@ -397,7 +397,7 @@ def _days(value: float | None) -> str:
 def _checks(found: Sequence[Check]) -> str:
     rows = [
         (
-            _t(c.name),
+            f"{_t(c.name)} <small>{_t(c.of)}</small>",
             _t(c.found),
             _t(c.wanted),
             '<span class="yes">holds</span>' if c.holds else '<span class="no">FAILS</span>',
@@ -424,7 +424,7 @@ def _made(summary: Summary, run: Run, identity: Mapping[str, Any]) -> str:
         "plan digest": run.plan_digest,
         "format": run.format,
         "profiles": ", ".join(f"{p.name} {_percent(p.share)}" for p in run.scenario.profiles),
-        "hazards": f"{run.scenario.hazard_scale:g} x those of the model",
+        "hazards": f"{run.scenario.hazard_scale:g} \N{MULTIPLICATION SIGN} those of the model",
         "instruments": _instruments(run),
         "forced": f"{len(run.scenario.injections):,} events",
     }
@@ -447,7 +447,7 @@ def _made(summary: Summary, run: Run, identity: Mapping[str, Any]) -> str:
         "<p>The same command makes the same values on any machine. From this directory:</p>"
         f"<pre>{_t(command)}</pre>"
         f"{_forced(run)}"
-        f"{_table(heads, rows, '-nnnn')}"
+        f"{_table(heads, rows, 'lnmnm')}"
         "<details><summary>The plan, without fleet and selection</summary>"
         f"<pre>{_t(json.dumps(plan, indent=2, ensure_ascii=False))}</pre></details>"
     )
