@@ -56,6 +56,8 @@ from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 Receipts = Callable[[], Iterator[Receipt]]
 State = dict[str, Any]
+_Columns = dict[str, list[Ints]]
+"""Pieces of columns, counts (row,), by their names."""
 
 FEATURES = ("v_deviation_median", "t_mean", "r_internal_baseline_pct")
 """Hourly features that are shown of a unit."""
@@ -92,7 +94,7 @@ def gather(plan: Plan, store: Store, receipts: Receipts, summary: Summary) -> Co
         _count(calendar.critical if critical else calendar.alerts, row["alert_type"], number)
         places[row["location_id"]].alerts += 1
     content.lives = predicted.lives
-    content.subjects = [_subject(plan, store, *each) for each in chosen.units()]
+    content.subjects = [*_subjects(plan, store, chosen.units())]
     if found is not None and weakest is not None:
         content.outage = _shown(plan, store, found, *weakest[1:])
     return content
@@ -205,33 +207,42 @@ class _Chosen:
         return [self._best[name][1:] for name in self._names if name in self._best]
 
 
-def _subject(plan: Plan, store: Store, job: StringJob, unit: str, state: State) -> Subject:
-    parts = _parts_of(plan, job.string.string_id)
-    hours: dict[str, list[Ints]] = {name: [] for name in ("feature_ts", *FEATURES)}
-    days: dict[str, list[Ints]] = {name: [] for name in ("ts", "soh_pct")}
-    for part in parts:
-        for table, found in ((FEATURE_STORE, hours), (RUL_TRUTH, days)):
-            for group in of_part(part, store, table, ("battery_id", *found)):
-                _keep(group, {unit}, found)
-    channels = {
-        **_channels(plan, FEATURE_STORE, hours),
-        **_channels(plan, RUL_TRUTH, days),
+def _subjects(
+    plan: Plan, store: Store, chosen: list[tuple[StringJob, str, State]]
+) -> Iterator[Subject]:
+    """The units with their hours and days; the parts of a string are read once for all of them."""
+    names = {FEATURE_STORE: ("feature_ts", *FEATURES), RUL_TRUTH: ("ts", "soh_pct")}
+    found: dict[tuple[str, str], _Columns] = {
+        (unit, table.name): {name: [] for name in columns}
+        for _, unit, _ in chosen
+        for table, columns in names.items()
     }
-    return Subject(unit, str(state["profile"]), state, channels)
+    for string_id in dict.fromkeys(job.string.string_id for job, _, _ in chosen):
+        units = [unit for job, unit, _ in chosen if job.string.string_id == string_id]
+        for part in _parts_of(plan, string_id):
+            for table, columns in names.items():
+                for group in of_part(part, store, table, ("battery_id", *columns)):
+                    for unit in units:
+                        _keep(group, unit, found[unit, table.name])
+    for _, unit, state in chosen:
+        channels: dict[str, Binned] = {}
+        for table in names:
+            channels |= _channels(plan, table, found[unit, table.name])
+        yield Subject(unit, str(state["profile"]), state, channels)
 
 
-def _keep(group: RowGroup, units: set[str], found: dict[str, list[Ints]]) -> None:
-    """Add the rows of some units to what was found of each column."""
+def _keep(group: RowGroup, unit: str, found: _Columns) -> None:
+    """Add the rows of a unit to what was found of each column."""
     names = group["battery_id"]
     if not isinstance(names, Codes):
         raise ValueError("no ids")
-    rows = np.array([level in units for level in names.levels], bool)[names.codes]
+    rows = np.array([level == unit for level in names.levels], bool)[names.codes]
     if rows.any():
         for name, pieces in found.items():
             pieces.append(digest.instants_ms(group[name])[rows])
 
 
-def _channels(plan: Plan, table: Table, found: dict[str, list[Ints]]) -> dict[str, Binned]:
+def _channels(plan: Plan, table: Table, found: _Columns) -> dict[str, Binned]:
     """Channels of what was found, binned over the run; the first column is the instant."""
     grid = plan.run.grid
     stamp, *names = found
@@ -307,8 +318,8 @@ def _shown(
     from_s = max(grid.start_s, found.start_s - max(_BEFORE_S, length // 4, 2 * grid.interval_s))
     to_s = min(grid.end_s, found.start_s + length + max(_AFTER_S, 2 * length, 12 * grid.interval_s))
     span_ms = 1000 * from_s, 1000 * to_s
-    strings: dict[str, list[Ints]] = {"ts": [], "current_a": [], "mode": []}
-    jars: dict[str, list[Ints]] = {"ts": [], "voltage_v": [], "battery_id": []}
+    strings: _Columns = {"ts": [], "current_a": [], "mode": []}
+    jars: _Columns = {"ts": [], "voltage_v": [], "battery_id": []}
     units: list[str] = []
     for part in _parts_of(plan, string_id):
         if grid.midnight_s(part.block.end_day) <= from_s:
@@ -352,9 +363,7 @@ def _shown(
     )
 
 
-def _cut(
-    group: RowGroup, span_ms: tuple[int, int], found: dict[str, list[Ints]], levels: list[str]
-) -> None:
+def _cut(group: RowGroup, span_ms: tuple[int, int], found: _Columns, levels: list[str]) -> None:
     """Add the rows of a span to what was found; texts as numbers into `levels`, which grows."""
     stamps = digest.instants_ms(group["ts"])
     rows = (stamps >= span_ms[0]) & (stamps < span_ms[1])
