@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,6 +173,15 @@ def _bin(plan: Plan, content: Content, instant_ms: int) -> int:
 # --- three units ----------------------------------------------------------------------------------
 
 
+class _Unit(NamedTuple):
+    """A unit, a part of its string, its state, and whether it is in service to the end."""
+
+    job: StringJob
+    unit_id: str
+    state: State
+    stays: bool
+
+
 class _Chosen:
     """A unit of the mildest, the middle and the worst profile that there are.
 
@@ -185,7 +194,7 @@ class _Chosen:
         few = [there[0], there[len(there) // 2], there[-1]] if there else []
         self._names = list(dict.fromkeys(few))
         self._summary = summary
-        self._best: dict[str, tuple[tuple[int, int], StringJob, str, State]] = {}
+        self._best: dict[str, tuple[tuple[int, int], _Unit]] = {}
 
     def take(self, job: StringJob, receipt: Receipt) -> None:
         """Look at the units of a string."""
@@ -194,7 +203,8 @@ class _Chosen:
             if profile in self._names and unit not in receipt.swaps:
                 rank = self._rank(profile, state)
                 if profile not in self._best or rank < self._best[profile][0]:
-                    self._best[profile] = rank, job, unit, state
+                    stays = not _was_replaced(unit, receipt.states)
+                    self._best[profile] = rank, _Unit(job, unit, state, stays)
 
     def _rank(self, profile: str, state: State) -> tuple[int, int]:
         if profile == self._names[-1] and len(self._names) > 1:
@@ -202,33 +212,32 @@ class _Chosen:
         count, total = self._summary.profiles[profile], self._summary.soh_of[profile]
         return int(state["failure_mode"] is not None), abs(_milli(state) * count - total)
 
-    def units(self) -> list[tuple[StringJob, str, State]]:
-        """Units from the mildest profile to the worst, each with a part of its string."""
-        return [self._best[name][1:] for name in self._names if name in self._best]
+    def units(self) -> list[_Unit]:
+        """Units from the mildest profile to the worst."""
+        return [self._best[name][1] for name in self._names if name in self._best]
 
 
-def _subjects(
-    plan: Plan, store: Store, chosen: list[tuple[StringJob, str, State]]
-) -> Iterator[Subject]:
+def _subjects(plan: Plan, store: Store, chosen: list[_Unit]) -> Iterator[Subject]:
     """The units with their hours and days; the parts of a string are read once for all of them."""
     names = {FEATURE_STORE: ("feature_ts", *FEATURES), RUL_TRUTH: ("ts", "soh_pct")}
     found: dict[tuple[str, str], _Columns] = {
-        (unit, table.name): {name: [] for name in columns}
-        for _, unit, _ in chosen
+        (each.unit_id, table.name): {name: [] for name in columns}
+        for each in chosen
         for table, columns in names.items()
     }
-    for string_id in dict.fromkeys(job.string.string_id for job, _, _ in chosen):
-        units = [unit for job, unit, _ in chosen if job.string.string_id == string_id]
+    for string_id in dict.fromkeys(each.job.string.string_id for each in chosen):
+        units = [each.unit_id for each in chosen if each.job.string.string_id == string_id]
         for part in _parts_of(plan, string_id):
             for table, columns in names.items():
                 for group in of_part(part, store, table, ("battery_id", *columns)):
                     for unit in units:
                         _keep(group, unit, found[unit, table.name])
-    for _, unit, state in chosen:
+    for each in chosen:
         channels: dict[str, Binned] = {}
         for table in names:
-            channels |= _channels(plan, table, found[unit, table.name])
-        yield Subject(unit, str(state["profile"]), state, channels)
+            channels |= _channels(plan, table, found[each.unit_id, table.name])
+        profile = str(each.state["profile"])
+        yield Subject(each.unit_id, profile, each.state, each.stays, channels)
 
 
 def _keep(group: RowGroup, unit: str, found: _Columns) -> None:

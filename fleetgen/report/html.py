@@ -285,9 +285,10 @@ def _jars(content: Content, run: Run) -> str:
     heads = ("jar", "final SOH, %", "remaining life", "failure mode")
     caption = (
         "Chosen by the truth: the least healthy unit of the worst profile, and of the others the "
-        "one nearest to the mean of its profile. Means of the hours; a line that ends early is of "
-        "a unit that was replaced."
+        "one nearest to the mean of its profile. Means of the hours."
     )
+    if not all(each.stays for each in content.subjects):
+        caption += " A line that ends early is of a unit that was replaced."
     drawing = charts.tracks(content.subjects, run.grid, profiles)
     return _table(heads, rows, "-nn-") + _figure("jars", drawing, caption)
 
@@ -365,7 +366,9 @@ def _life(content: Content, summary: Summary, run: Run) -> str:
     found, scores = content.lives, summary.rul
     if not found.units or found.at_s is None:
         return _none(
-            "life", "No prediction can be held against the truth: there is no Monday to predict on."
+            "life",
+            "No prediction can be held against the truth: they are made on Mondays, of units that "
+            "have been measured for three days.",
         )
     day = charts.day_of(found.at_s, run.grid.utc_offset_s)
     caption = (
