@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,8 @@ from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 Receipts = Callable[[], Iterator[Receipt]]
 State = dict[str, Any]
+_Columns = dict[str, list[Ints]]
+"""Pieces of columns, counts (row,), by their names."""
 
 FEATURES = ("v_deviation_median", "t_mean", "r_internal_baseline_pct")
 """Hourly features that are shown of a unit."""
@@ -92,7 +94,7 @@ def gather(plan: Plan, store: Store, receipts: Receipts, summary: Summary) -> Co
         _count(calendar.critical if critical else calendar.alerts, row["alert_type"], number)
         places[row["location_id"]].alerts += 1
     content.lives = predicted.lives
-    content.subjects = [_subject(plan, store, *each) for each in chosen.units()]
+    content.subjects = [*_subjects(plan, store, chosen.units())]
     if found is not None and weakest is not None:
         content.outage = _shown(plan, store, found, *weakest[1:])
     return content
@@ -171,6 +173,15 @@ def _bin(plan: Plan, content: Content, instant_ms: int) -> int:
 # --- three units ----------------------------------------------------------------------------------
 
 
+class _Unit(NamedTuple):
+    """A unit, a part of its string, its state, and whether it is in service to the end."""
+
+    job: StringJob
+    unit_id: str
+    state: State
+    stays: bool
+
+
 class _Chosen:
     """A unit of the mildest, the middle and the worst profile that there are.
 
@@ -183,7 +194,7 @@ class _Chosen:
         few = [there[0], there[len(there) // 2], there[-1]] if there else []
         self._names = list(dict.fromkeys(few))
         self._summary = summary
-        self._best: dict[str, tuple[tuple[int, int], StringJob, str, State]] = {}
+        self._best: dict[str, tuple[tuple[int, int], _Unit]] = {}
 
     def take(self, job: StringJob, receipt: Receipt) -> None:
         """Look at the units of a string."""
@@ -192,7 +203,8 @@ class _Chosen:
             if profile in self._names and unit not in receipt.swaps:
                 rank = self._rank(profile, state)
                 if profile not in self._best or rank < self._best[profile][0]:
-                    self._best[profile] = rank, job, unit, state
+                    stays = not _was_replaced(unit, receipt.states)
+                    self._best[profile] = rank, _Unit(job, unit, state, stays)
 
     def _rank(self, profile: str, state: State) -> tuple[int, int]:
         if profile == self._names[-1] and len(self._names) > 1:
@@ -200,38 +212,46 @@ class _Chosen:
         count, total = self._summary.profiles[profile], self._summary.soh_of[profile]
         return int(state["failure_mode"] is not None), abs(_milli(state) * count - total)
 
-    def units(self) -> list[tuple[StringJob, str, State]]:
-        """Units from the mildest profile to the worst, each with a part of its string."""
-        return [self._best[name][1:] for name in self._names if name in self._best]
+    def units(self) -> list[_Unit]:
+        """Units from the mildest profile to the worst."""
+        return [self._best[name][1] for name in self._names if name in self._best]
 
 
-def _subject(plan: Plan, store: Store, job: StringJob, unit: str, state: State) -> Subject:
-    parts = _parts_of(plan, job.string.string_id)
-    hours: dict[str, list[Ints]] = {name: [] for name in ("feature_ts", *FEATURES)}
-    days: dict[str, list[Ints]] = {name: [] for name in ("ts", "soh_pct")}
-    for part in parts:
-        for table, found in ((FEATURE_STORE, hours), (RUL_TRUTH, days)):
-            for group in of_part(part, store, table, ("battery_id", *found)):
-                _keep(group, {unit}, found)
-    channels = {
-        **_channels(plan, FEATURE_STORE, hours),
-        **_channels(plan, RUL_TRUTH, days),
+def _subjects(plan: Plan, store: Store, chosen: list[_Unit]) -> Iterator[Subject]:
+    """The units with their hours and days; the parts of a string are read once for all of them."""
+    names = {FEATURE_STORE: ("feature_ts", *FEATURES), RUL_TRUTH: ("ts", "soh_pct")}
+    found: dict[tuple[str, str], _Columns] = {
+        (each.unit_id, table.name): {name: [] for name in columns}
+        for each in chosen
+        for table, columns in names.items()
     }
-    return Subject(unit, str(state["profile"]), state, channels)
+    for string_id in dict.fromkeys(each.job.string.string_id for each in chosen):
+        units = [each.unit_id for each in chosen if each.job.string.string_id == string_id]
+        for part in _parts_of(plan, string_id):
+            for table, columns in names.items():
+                for group in of_part(part, store, table, ("battery_id", *columns)):
+                    for unit in units:
+                        _keep(group, unit, found[unit, table.name])
+    for each in chosen:
+        channels: dict[str, Binned] = {}
+        for table in names:
+            channels |= _channels(plan, table, found[each.unit_id, table.name])
+        profile = str(each.state["profile"])
+        yield Subject(each.unit_id, profile, each.state, each.stays, channels)
 
 
-def _keep(group: RowGroup, units: set[str], found: dict[str, list[Ints]]) -> None:
-    """Add the rows of some units to what was found of each column."""
+def _keep(group: RowGroup, unit: str, found: _Columns) -> None:
+    """Add the rows of a unit to what was found of each column."""
     names = group["battery_id"]
     if not isinstance(names, Codes):
         raise ValueError("no ids")
-    rows = np.array([level in units for level in names.levels], bool)[names.codes]
+    rows = np.array([level == unit for level in names.levels], bool)[names.codes]
     if rows.any():
         for name, pieces in found.items():
             pieces.append(digest.instants_ms(group[name])[rows])
 
 
-def _channels(plan: Plan, table: Table, found: dict[str, list[Ints]]) -> dict[str, Binned]:
+def _channels(plan: Plan, table: Table, found: _Columns) -> dict[str, Binned]:
     """Channels of what was found, binned over the run; the first column is the instant."""
     grid = plan.run.grid
     stamp, *names = found
@@ -307,8 +327,8 @@ def _shown(
     from_s = max(grid.start_s, found.start_s - max(_BEFORE_S, length // 4, 2 * grid.interval_s))
     to_s = min(grid.end_s, found.start_s + length + max(_AFTER_S, 2 * length, 12 * grid.interval_s))
     span_ms = 1000 * from_s, 1000 * to_s
-    strings: dict[str, list[Ints]] = {"ts": [], "current_a": [], "mode": []}
-    jars: dict[str, list[Ints]] = {"ts": [], "voltage_v": [], "battery_id": []}
+    strings: _Columns = {"ts": [], "current_a": [], "mode": []}
+    jars: _Columns = {"ts": [], "voltage_v": [], "battery_id": []}
     units: list[str] = []
     for part in _parts_of(plan, string_id):
         if grid.midnight_s(part.block.end_day) <= from_s:
@@ -352,9 +372,7 @@ def _shown(
     )
 
 
-def _cut(
-    group: RowGroup, span_ms: tuple[int, int], found: dict[str, list[Ints]], levels: list[str]
-) -> None:
+def _cut(group: RowGroup, span_ms: tuple[int, int], found: _Columns, levels: list[str]) -> None:
     """Add the rows of a span to what was found; texts as numbers into `levels`, which grows."""
     stamps = digest.instants_ms(group["ts"])
     rows = (stamps >= span_ms[0]) & (stamps < span_ms[1])

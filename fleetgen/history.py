@@ -56,6 +56,9 @@ Ints = NDArray[np.int64]
 
 CLOSING = "_fleetgen/closing"
 
+_BLOCK_BYTES = 1 << 18
+"""Text of CSV that is read at a time: little, for the client reads some of it, too."""
+
 
 @dataclass(frozen=True)
 class Derived:
@@ -307,7 +310,7 @@ def _groups(
 ) -> Iterator[RowGroup]:
     read = partial(dataset.iter_groups, span_ms=span_ms)
     if entry.path.endswith(".csv.gz"):
-        read = partial(dataset.iter_csv_groups)
+        read = partial(dataset.iter_csv_groups, block_bytes=_BLOCK_BYTES)
     try:
         yield from read(table, io.BytesIO(b"".join(manifest.stream_file(store, entry))), columns)
     except ValueError as error:

@@ -257,6 +257,7 @@ def iter_groups(
     table: Table,
     source: Source,
     columns: Sequence[str] | None = None,
+    *,
     span_ms: tuple[int, int] | None = None,
 ) -> Iterator[RowGroup]:
     """Read a file of `table` as the row groups that it was made of, one in memory at a time.
@@ -290,9 +291,16 @@ def _meets(file: pq.ParquetFile, index: int, column: int, span_ms: tuple[int, in
 
 
 def iter_csv_groups(
-    table: Table, source: Source, columns: Sequence[str] | None = None
+    table: Table,
+    source: Source,
+    columns: Sequence[str] | None = None,
+    *,
+    block_bytes: int = _CSV_BLOCK_BYTES,
 ) -> Iterator[RowGroup]:
-    """Read a gzip file of CSV, open for reading bytes, as `iter_groups` does, a block at a time."""
+    """Read a gzip file of CSV, open for reading bytes, as `iter_groups` does, a block at a time.
+
+    Arrow holds some 20 blocks of text and what they become.
+    """
     wanted = [c for c in table.columns if columns is None or c.name in columns]
     types = {c.name: arrow_type(c, "UTC") for c in table.columns}
     options = pyarrow.csv.ConvertOptions(
@@ -302,7 +310,7 @@ def iter_csv_groups(
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    blocks = pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False)
+    blocks = pyarrow.csv.ReadOptions(block_size=block_bytes, use_threads=False)
     with (
         _damage_told("gzip file of CSV"),
         pa.CompressedInputStream(source, "gzip") as text,

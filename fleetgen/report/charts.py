@@ -252,6 +252,9 @@ def tracks(subjects: Sequence[Subject], grid: TimeGrid, profiles: Sequence[str])
         if not lines:
             plots.append(plot(title, '<p class="none">Nothing was measured in this run.</p>'))
             continue
+        if name == "soh_pct":  # known at midnights, and at the end
+            for each, line in lines:
+                line += [(x.high, each.state["soh_pct"])] if each.stays else []
         values = [value for _, line in lines for _, value in line]
         name_of_it = f"{title}, of {len(lines)} jars over the run"
         panel = Panel(name_of_it, x, scale_of(values, least), height)

@@ -11,12 +11,15 @@ from fleetgen.report.summary import Summary
 from fleetgen.schema import JAR_CALC, TABLES
 from fleetgen.spec import Run
 
+DEGREES = "\N{DEGREE SIGN}C"
+
 
 @dataclass(frozen=True)
 class Check:
-    """Something that was looked at: what it is, what it should be, and whether it is."""
+    """Something of `of` that was looked at: what it is, what it should be, and whether it is."""
 
     name: str
+    of: str
     found: str
     wanted: str
     holds: bool
@@ -35,7 +38,7 @@ def checks(summary: Summary, expected_rows: Mapping[str, int], run: Run) -> list
 def _rows(summary: Summary, expected_rows: Mapping[str, int]) -> Iterator[Check]:
     for name, expected in expected_rows.items():
         rows = summary.rows[name]
-        yield Check(f"rows of {name}", f"{rows:,}", f"{expected:,}", rows == expected)
+        yield Check("rows", name, f"{rows:,}", f"{expected:,}", rows == expected)
 
 
 def _ranges(summary: Summary) -> Iterator[Check]:
@@ -44,7 +47,8 @@ def _ranges(summary: Summary) -> Iterator[Check]:
         valid = TABLES[table].column(column).valid
         if valid is not None:
             yield Check(
-                f"range of {name}, {unit}",
+                f"{column}, {unit.replace('degC', DEGREES)}",
+                table,
                 _span(low, high),
                 _span(*valid),
                 valid[0] <= low <= high <= valid[1],
@@ -56,7 +60,8 @@ def _states(summary: Summary) -> Iterator[Check]:
         _, low, high = summary.soh_pct()
         least, most = JAR_CALC.valid("soh_pct")
         yield Check(
-            "range of the state of health, %",
+            "state of health, %",
+            "all units",
             _span(round(low, 2), round(high, 2)),
             _span(least, most),
             least <= low <= high <= most,
@@ -77,7 +82,8 @@ def _shares(summary: Summary, run: Run) -> Iterator[Check]:
         # Squared, for a root is another on another machine; one unit is no share.
         holds = off * off <= SIGMAS**2 * units * share * (1.0 - share) + 1.0
         yield Check(
-            f"units of the profile {profile.name}",
+            "units",
+            f"profile {profile.name}",
             f"{count:,} of {units:,}",
             f"about {share * units:,.0f}",
             holds,

@@ -115,11 +115,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Subject:
-    """A unit that is shown. `state` is its entry in `battery_states.json`."""
+    """A unit that is shown. `state` is its entry in `battery_states.json`.
+
+    `stays` says that it is in service to the end of the run.
+    """
 
     battery_id: str
     profile: str
     state: dict[str, Any]
+    stays: bool
     channels: dict[str, Binned]
 
 

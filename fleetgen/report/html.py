@@ -285,9 +285,10 @@ def _jars(content: Content, run: Run) -> str:
     heads = ("jar", "final SOH, %", "remaining life", "failure mode")
     caption = (
         "Chosen by the truth: the least healthy unit of the worst profile, and of the others the "
-        "one nearest to the mean of its profile. Means of the hours; a line that ends early is of "
-        "a unit that was replaced."
+        "one nearest to the mean of its profile. Means of the hours."
     )
+    if not all(each.stays for each in content.subjects):
+        caption += " A line that ends early is of a unit that was replaced."
     drawing = charts.tracks(content.subjects, run.grid, profiles)
     return _table(heads, rows, "-nn-") + _figure("jars", drawing, caption)
 
@@ -365,7 +366,9 @@ def _life(content: Content, summary: Summary, run: Run) -> str:
     found, scores = content.lives, summary.rul
     if not found.units or found.at_s is None:
         return _none(
-            "life", "No prediction can be held against the truth: there is no Monday to predict on."
+            "life",
+            "No prediction can be held against the truth: they are made on Mondays, of units that "
+            "have been measured for three days.",
         )
     day = charts.day_of(found.at_s, run.grid.utc_offset_s)
     caption = (
@@ -397,7 +400,7 @@ def _days(value: float | None) -> str:
 def _checks(found: Sequence[Check]) -> str:
     rows = [
         (
-            _t(c.name),
+            f"{_t(c.name)} <small>{_t(c.of)}</small>",
             _t(c.found),
             _t(c.wanted),
             '<span class="yes">holds</span>' if c.holds else '<span class="no">FAILS</span>',
@@ -424,7 +427,7 @@ def _made(summary: Summary, run: Run, identity: Mapping[str, Any]) -> str:
         "plan digest": run.plan_digest,
         "format": run.format,
         "profiles": ", ".join(f"{p.name} {_percent(p.share)}" for p in run.scenario.profiles),
-        "hazards": f"{run.scenario.hazard_scale:g} x those of the model",
+        "hazards": f"{run.scenario.hazard_scale:g} \N{MULTIPLICATION SIGN} those of the model",
         "instruments": _instruments(run),
         "forced": f"{len(run.scenario.injections):,} events",
     }
@@ -447,7 +450,7 @@ def _made(summary: Summary, run: Run, identity: Mapping[str, Any]) -> str:
         "<p>The same command makes the same values on any machine. From this directory:</p>"
         f"<pre>{_t(command)}</pre>"
         f"{_forced(run)}"
-        f"{_table(heads, rows, '-nnnn')}"
+        f"{_table(heads, rows, 'lnmnm')}"
         "<details><summary>The plan, without fleet and selection</summary>"
         f"<pre>{_t(json.dumps(plan, indent=2, ensure_ascii=False))}</pre></details>"
     )

@@ -16,8 +16,8 @@ from fleetgen.errors import StorageError
 from fleetgen.execute import ExecutionSettings, open_engine
 from fleetgen.io import dataset, manifest
 from fleetgen.io.store import Store
-from fleetgen.schema import PARTED, STATES_FILE
-from fleetgen.spec import FileEntry, PartJob
+from fleetgen.schema import PARTED, STATES_FILE, Table
+from fleetgen.spec import FileEntry, PartJob, RowGroup
 from fleetgen.task import part_path, part_tables
 from fleetgen.verify.control import File
 from fleetgen.verify.findings import Bad, CheckName, Findings, Notify
@@ -84,6 +84,7 @@ def _seen(store: Store, present: set[str], file: File) -> Seen:
 
 def _part_rows(seen: Seen, job: PartJob, spool: IO[bytes]) -> Seen:
     """Rows of a part by its footer or lines; its values if they are wanted and its bytes right."""
+    read: Callable[[Table, IO[bytes]], Iterator[RowGroup]]
     try:
         if seen.file.path.endswith(".csv.gz"):
             seen, read = _closing_rows(seen, spool), dataset.iter_csv_groups

@@ -21,7 +21,7 @@ from fleetgen.io.store import open_store
 from fleetgen.pipeline import recorded
 from fleetgen.plan import make_plan
 from fleetgen.reduce import _gathered
-from fleetgen.report.content import RUL_CELL_DAYS, RUL_CELLS, Content
+from fleetgen.report.content import Content
 from fleetgen.report.summary import Summary
 from tests import tiny
 
@@ -33,6 +33,8 @@ REPORTS = ("DATA_GENERATION_REPORT.md", "report.html")
 
 INJECT: list[dict[str, Any]] = [
     {"kind": "profile", "target": JAR, "value": "failing"},
+    {"kind": "profile", "target": "DC-T-01-REC-01-S1-J01", "value": "failing"},
+    {"kind": "profile", "target": "DC-T-01-UPS-01-S1-J01", "value": "failing"},
     {"kind": "profile", "target": "DC-T-01-UPS-01-S2-J01", "value": "accelerated"},
     {
         "kind": "outage",
@@ -57,6 +59,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def content(made: Path) -> Content:
+    return gathered(made)
+
+
+def gathered(made: Path) -> Content:
     store = open_store(str(made))
     _, config, extents = recorded(store)
     plan = make_plan(config, store.url, extents)
@@ -182,7 +188,9 @@ def test_units_are_those_of_the_states(made: Path, content: Content) -> None:
 def test_the_jars_that_are_shown_are_chosen_by_the_truth(made: Path, content: Content) -> None:
     shown = {each.profile: each for each in content.subjects}
     assert [*shown] == ["healthy", "accelerated", "failing"]
-    assert shown["failing"].battery_id == JAR
+    failing = {n: s["soh_pct"] for n, s in states(made).items() if s["profile"] == "failing"}
+    assert len(failing) >= 3
+    assert shown["failing"].battery_id == min(failing, key=lambda name: failing[name])
     found = {n: s for n, s in states(made).items() if s["profile"] == "healthy"}
     mean = sum(s["soh_pct"] for s in found.values()) / len(found)
     sound = {n: s["soh_pct"] for n, s in found.items() if s["failure_mode"] is None}
@@ -248,7 +256,13 @@ def test_the_calendar_counts_what_the_tables_hold(made: Path, content: Content) 
     assert calendar.critical == by_day(*alerts, severity="critical")
 
 
-def test_lives_are_held_against_the_truth_of_that_monday(made: Path, content: Content) -> None:
+def test_lives_are_held_against_the_truth_of_that_monday(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In cells of a day, that a day's error shows."""
+    monkeypatch.setattr(excerpts, "RUL_CELL_DAYS", 1)
+    monkeypatch.setattr(excerpts, "RUL_CELLS", 10_000)
+    content = gathered(made)
     monday = datetime.fromisoformat("2025-01-06T00:00:00+07:00")
     assert content.lives.at_s == monday.timestamp()
     truth = {
@@ -266,7 +280,7 @@ def test_lives_are_held_against_the_truth_of_that_monday(made: Path, content: Co
         if not true:
             continue
         both = (true, float(row["rul_days"]))
-        cells[tuple(min(RUL_CELLS - 1, int(d / RUL_CELL_DAYS)) for d in both)] += 1  # type: ignore[index]
+        cells[int(both[0]), int(both[1])] += 1
         within += float(row["rul_lower_ci_days"]) <= true <= float(row["rul_upper_ci_days"])
     assert content.lives.cells == cells
     assert content.lives.units == cells.total() > 0

@@ -131,7 +131,7 @@ def test_a_block_that_ends_within_a_day_and_one_without_an_hour(tmp_path: Path) 
         place = tiny.generate(tmp_path / f"set-{days}", run__duration_days=days)
         found = verify(str(place), values="all", rederive="1")
         assert told(found) == []
-    assert found.checked["files"] == 6 + 1 + 18  # no features, no conditions
+    assert found.checked["files"] == 6 + 1 + 19  # no features, no conditions
 
 
 def test_amounts(made: Path) -> None:
@@ -152,7 +152,7 @@ def test_progress_is_told(made: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["verify", str(made), "--progress", "json", "--rederive", "1"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert lines[-1] == {"stage": "made again", "done": 1, "total": 1}
-    assert {"stage": "files", "done": 62, "total": 62} in lines
+    assert {"stage": "files", "done": 63, "total": 63} in lines
 
 
 # --- damage ---------------------------------------------------------------------------------------
@@ -403,7 +403,7 @@ def test_the_first_twenty_are_told(place: Path, capsys: pytest.CaptureFixture[st
         path.write_bytes(b"")
     assert main(["verify", str(place), "--progress", "none"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert "files                 62        44" in lines
+    assert "files                 63        44" in lines
     assert len(lines) == 8 + 20 + 1 + 1
     assert lines[-2] == "and 24 more"
 
@@ -612,7 +612,7 @@ def test_a_set_of_another_version_is_looked_at_and_not_made_again(
 ) -> None:
     forged(place, lambda identity: identity.update(version={"data": 1, "schema": 1}))
     found = verify(str(place), values="all")
-    assert found.checked["files"] == 62
+    assert found.checked["files"] == 63
     assert found.checked["values"] == 0
     assert "values are not read back, for it is of data version 1" in found.notes[0]
     for more in (["--rederive", "1%"], ["--repair"]):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import fleetgen.excerpts
 import fleetgen.history
 import fleetgen.io.local
 import fleetgen.plan
@@ -105,8 +106,9 @@ def dry(job: Job) -> Done:
     ]
     store.put(fleetgen.task.member_key(job.key), csv.csv_gz_member(FEATURE_STORE, [], 0))
     statistics = {"telemetry_jar_raw.voltage_v": {"rows": 1, "total": 1, "low": 1, "high": 1}}
+    unknown = {"failure_mode": None, "rul_days": None}
     states = {
-        jar: {"profile": "healthy", "failed": False, "soh_pct": 95.0, "cycle_count": 0}
+        jar: {"profile": "healthy", "failed": False, "soh_pct": 95.0, "cycle_count": 0, **unknown}
         for jar in getattr(job, "jar_ids", ())
         if job.block.end_day == job.run.grid.end_day
     }
@@ -127,6 +129,7 @@ def test_the_client_grows_by_less_than_a_kilobyte_a_part(
     monkeypatch.setattr(fleetgen.plan, "SINGLE_FILE_ROWS", 0)  # there are no parts to read
     monkeypatch.setattr(fleetgen.task, "begin_job", lambda job: partial(dry, job))
     monkeypatch.setattr(fleetgen.history, "derive", nothing)
+    monkeypatch.setattr(fleetgen.excerpts, "of_part", lambda *_: iter(()))
     monkeypatch.setattr("os.fsync", lambda _: None)
     # Buffers of a fixed size would hide what grows in a run as short as a test's.
     monkeypatch.setattr(fleetgen.io.local, "CHUNK_BYTES", 1 << 14)
