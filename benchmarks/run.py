@@ -20,12 +20,14 @@ from benchmarks import (
     against,
     csv,
     doubling,
+    estimate,
     overhead,
     production,
     readers,
     scaling,
     startup,
     storage,
+    validate,
 )
 from benchmarks.bench import Bench
 from benchmarks.record import Record, Result, render, save
@@ -42,6 +44,8 @@ MEASUREMENTS: dict[str, Callable[[Bench], Result]] = {
     "readers": readers.measure,
     "csv": csv.measure,
     "storage": storage.measure,
+    "estimate": estimate.measure,
+    "validate": validate.measure,
 }
 
 

@@ -50,6 +50,19 @@ def kirchhoff(jars: int, sensor_errors: bool) -> Kirchhoff:
     return Kirchhoff(FIXED * gain, DRAWN * noise_v + rounding_v)
 
 
+def kirchhoff_terms(sensor_errors: bool) -> tuple[str, str]:
+    """The same as two terms of SQL, of the number of `jars`."""
+    rounding = f"{JAR_ROUNDING_V:g} * jars + {STRING_ROUNDING_V:g}"
+    if not sensor_errors:
+        return "0", f"({rounding})"
+    gain = (params.STRING_VOLTAGE_GAIN.value, params.JAR_VOLTAGE_GAIN.value)
+    noise_v = (params.STRING_VOLTAGE_NOISE.value, params.JAR_VOLTAGE_NOISE.value)
+    return (
+        f"{FIXED:g} * sqrt({gain[0]:g} ** 2 + {gain[1]:g} ** 2 / jars)",
+        f"({DRAWN:g} * sqrt({noise_v[0]:g} ** 2 + {noise_v[1]:g} ** 2 * jars) + {rounding})",
+    )
+
+
 @dataclass(frozen=True)
 class Charge:
     """Budget of the charge drawn less the charge missing: of the drawn, by the hour, and the rest.

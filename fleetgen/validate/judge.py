@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fleetgen.model import params
 from fleetgen.plan import Plan, estimate
@@ -29,8 +30,10 @@ def judged(place: Place, seen: Seen) -> Iterator[Finding]:
     for table in TELEMETRY:
         yield from _clock(place.plan, table, expected[table.name], seen)
     for table in RECORDS:
-        yield _doubled(table, seen)
-        yield _impossible(table, seen)
+        for each in (_doubled(table, seen), _impossible(table, seen)):
+            happened = seen.counts[f"{table.name} rows"] > 0
+            nothing = replace(each, value=None, what=f"{each.what}: nothing happened")
+            yield each if happened or not each.ok else nothing
     yield from _ranges(seen)
     yield from _consistent(seen)
     yield from _kirchhoff(place.plan, seen)
@@ -69,7 +72,7 @@ def _clock(plan: Plan, table: Table, expected: int, seen: Seen) -> Iterator[Find
         counts[f"{name} missing"],
         0,
         0,
-        f"{expected} - (SELECT count(DISTINCT ({', '.join(table.key)})) FROM {{{name}}})",
+        f"SELECT {expected} - count(DISTINCT ({', '.join(table.key)})) FROM {{{name}}}",
     )
     yield _doubled(table, seen)
     grid = plan.run.grid
@@ -197,9 +200,7 @@ def _consistent(seen: Seen) -> Iterator[Finding]:
 
 def _kirchhoff(plan: Plan, seen: Seen) -> Iterator[Finding]:
     """Jar voltages add up to the string voltage."""
-    errors = plan.run.scenario.sensor_errors
-    jars = {len(job.string.jar_ids) for job in plan.strings}
-    budget = budgets.kirchhoff(max(jars), errors)
+    fixed, rest = budgets.kirchhoff_terms(plan.run.scenario.sensor_errors)
     of_jar, of_string = (
         queries.sound(queries.POSITION, "voltage_v"),
         queries.sound("string_id", "voltage_v"),
@@ -207,11 +208,11 @@ def _kirchhoff(plan: Plan, seen: Seen) -> Iterator[Finding]:
     gaps = (
         f"WITH j AS (SELECT ts, {queries.STRING_OF_JAR} AS string_id, sum(voltage_v) AS v, "
         f"count(voltage_v) AS jars FROM {{telemetry_jar_raw}} WHERE {of_jar} GROUP BY ALL), "
-        "g AS (SELECT filename, string_id, mode, voltage_v, v - voltage_v AS gap "
-        "FROM {telemetry_string_raw} JOIN j USING (ts, string_id) JOIN {string} AS d "
+        "g AS (SELECT s.filename, string_id, mode, s.voltage_v, v - s.voltage_v AS gap, d.jars "
+        "FROM {telemetry_string_raw} AS s JOIN j USING (ts, string_id) JOIN {string} AS d "
         f"USING (string_id) WHERE j.jars = d.jars AND {of_string})"
     )
-    level = f"({budget.fixed_frac:.6g} * voltage_v + {budget.rest_v:.6g})"
+    level = f"({fixed} * voltage_v + {rest})"
     yield _worst(
         seen,
         "kirchhoff.level",
@@ -219,10 +220,7 @@ def _kirchhoff(plan: Plan, seen: Seen) -> Iterator[Finding]:
         + (" (none where strings are not whole)" if not seen.counts["kirchhoff of"] else ""),
         f"{gaps} SELECT max(abs(gap) / {level}) FROM g",
     )
-    change = (
-        f"({budget.fixed_frac:.6g} * abs(voltage_v - avg(voltage_v) OVER (PARTITION BY filename)) "
-        f"+ {budget.rest_v:.6g})"
-    )
+    change = f"({fixed} * abs(voltage_v - avg(voltage_v) OVER (PARTITION BY filename)) + {rest})"
     yield _worst(
         seen,
         "kirchhoff.change",

@@ -97,5 +97,6 @@ def _stretches(
 
 def _counts(table: Table, name: str, columns: Mapping[str, Values]) -> Counts:
     values = columns[name].values.astype(np.float64) * table.column(name).per_unit
-    counts: Counts = np.where(np.isnan(values), float(_NULL32), np.rint(values)).astype(np.int32)
+    known = np.abs(values) < -_NULL32  # neither null nor beyond all counts
+    counts: Counts = np.where(known, np.rint(values), float(_NULL32)).astype(np.int32)
     return counts

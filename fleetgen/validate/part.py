@@ -43,6 +43,7 @@ def begin_look(store: Store, job: LookJob) -> Callable[[], Seen]:
     return partial(_look, store, job)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # what is no number is told of, not warned of
 def _look(store: Store, job: LookJob) -> Seen:
     part, seen = job.part, Seen()
     read = partial(_read, store, job, seen)

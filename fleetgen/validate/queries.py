@@ -41,7 +41,7 @@ def sound(entity: str, channel: str) -> str:
         "NOT EXISTS (SELECT 1 FROM {anomaly} AS a "
         f"WHERE a.entity_id = {entity} AND a.kind IN ({_FAULTS}) "
         f"AND coalesce(a.channel, '{channel}') = '{channel}' "
-        "AND ts >= a.start_ts AND ts < a.end_ts)"
+        "AND ts >= a.start_ts::TIMESTAMPTZ AND ts < a.end_ts::TIMESTAMPTZ)"
     )
 
 

@@ -102,10 +102,11 @@ def _again(store: Store, job: RecomputeJob) -> Again:
         alerts = _as_rows(ALERT, row_groups(ALERT, found), offset_s)
         predictions = _as_rows(RUL_PREDICTION, predicted, offset_s)
         strings = _String(job)
-        for part in job.string.parts:
-            if isinstance(part, StringJob):
-                strings.take(store, part)
-        strings.compare_features(store)
+        with np.errstate(invalid="ignore"):  # what is no number differs
+            for part in job.string.parts:
+                if isinstance(part, StringJob):
+                    strings.take(store, part)
+            strings.compare_features(store)
     except (StorageError, ValueError, KeyError) as error:
         return Again(job.key, {}, {}, {}, fault=f"{job.key}: {str(error).partition(chr(10))[0]}")
     return Again(

@@ -224,8 +224,13 @@ def _maintenance(place: Place) -> Iterator[Finding]:
         len(odd) if months else None,
         0,
         0,
-        "SELECT string_id, started_at[:7], count(*) FROM {maintenance_event} "
-        "WHERE event_type = 'inspection' GROUP BY ALL",
+        "WITH m AS (SELECT unnest([" + ", ".join(f"'{m}'" for m in months) + "]) AS month), "
+        "e AS (SELECT string_id, strftime(started_at::TIMESTAMPTZ AT TIME ZONE "
+        f"'{grid.time_zone}', '%Y-%m') AS month FROM {{maintenance_event}} "
+        "WHERE event_type = 'inspection'), n AS (SELECT s.string_id, m.month, "
+        "count(e.string_id) AS n FROM {string} AS s CROSS JOIN m LEFT JOIN e ON "
+        "e.string_id = s.string_id AND e.month = m.month GROUP BY ALL) "
+        "SELECT count(*) FROM n WHERE n.n <> 1",
         ", ".join(odd[:3]),
     )
 

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fleetgen import validate
+from fleetgen.cli import main
 from tests import tiny
 
 FLEET = {
@@ -36,7 +38,7 @@ REPLACEMENT = {"kind": "replacement", "target": f"{UPS}-J03", "at": "2025-01-15T
 SETTINGS = {
     "run__start_date": "2025-01-01",
     "run__duration_days": 33,
-    "run__sampling_seconds": 600,
+    "run__sampling_seconds": 1800,
     "inject": [CAPACITY_TEST, REPLACEMENT],
 }
 
@@ -308,7 +310,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], None]]] = {
     ),
     "jar 2 V off for an hour": (
         "kirchhoff.change",
-        in_part("telemetry_jar_raw", value("voltage_v", 15.5, slice(400, 406))),
+        in_part("telemetry_jar_raw", value("voltage_v", 15.5, slice(400, 402))),
     ),
     "charge out of nothing": (
         "charge",
@@ -432,6 +434,63 @@ def test_a_fault_is_caught_by_its_check(copy: Path, fault: str) -> None:
     check, act = FAULTS[fault]
     act(copy)
     assert check in bad(copy)
+
+
+@pytest.mark.slow
+def test_the_queries_give_the_values(sound: Path) -> None:
+    """SQL by another reader over all rows at once: the oracle of what was added up by part."""
+    with duckdb.connect() as connection:
+        connection.sql("SET TimeZone = 'Asia/Bangkok'")
+        compared = set()
+        for each in validate.run(str(sound), workers=1):
+            if each.value is not None and each.query.startswith(("SELECT", "WITH")):
+                ((value,),) = connection.sql(each.query).fetchall() or ((None,),)
+                assert value == pytest.approx(each.value, rel=1e-5, abs=1e-5), each.name
+                compared.add(each.name)
+    assert len(compared) > 60
+    assert {"kirchhoff.level", "voltage.float", "soh.rises", "power", "conductance"} <= compared
+
+
+def test_the_command_tells_and_exits(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "checks.json"
+    words = ["validate", str(copy), "--progress", "none", "--workers", "1", "--json", str(file)]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    checks = json.loads(file.read_text())
+    judged = sum(check["ok"] is not None for check in checks)
+    assert out.endswith(f"all {judged} checks hold\n")
+    assert all({"name", "value", "band", "query", "ok"} <= check.keys() for check in checks)
+    part(copy, "telemetry_jar_calc").unlink()
+    assert main(words) == 1
+    assert "files: 1, must be = 0" in capsys.readouterr().out
+
+
+def test_what_is_not_finished_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copy / "_SUCCESS").unlink()
+    assert main(["validate", str(copy), "--progress", "none"]) == 3
+    assert "is not finished" in capsys.readouterr().err
+
+
+PRESETS: dict[str, dict[str, object]] = {
+    "ideal sensors": {"scenario__sensor_errors": False, "scenario__sensor_faults": False},
+    "clean": {"scenario__sensor_faults": False},
+    "csv.gz": {"output__format": "csv.gz"},
+    "one battery": {"select__limit_batteries": 1},
+    "one hour": {"run__duration_days": 1 / 24, "run__sampling_seconds": 60},
+    "windows of six hours": {"features__window_hours": 6},
+    "off the day": {"run__duration_days": 2.3, "run__sampling_seconds": 7 * 60},
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_sound_data_of_all_kinds_are_told_sound(tmp_path: Path, preset: str) -> None:
+    changes = {"run__duration_days": 4, "run__sampling_seconds": 900, **PRESETS[preset]}
+    place = tiny.generate(tmp_path / "set", FLEET, **changes)
+    found = validate.run(str(place), workers=1)
+    assert [(each.name, each.value, each.example) for each in found if each.ok is False] == []
+    assert sum(each.ok is True for each in found) > 60
 
 
 def test_each_check_has_its_fault(sound: Path) -> None:
