@@ -19,7 +19,7 @@ from benchmarks.command import Size
 from benchmarks.record import Figure, Grid, Result
 from fleetgen.schema import PARTED
 
-REPETITIONS = 3
+REPETITIONS = 2
 SAMPLE_S = 0.05
 
 
