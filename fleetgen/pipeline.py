@@ -346,7 +346,7 @@ def rederived(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> Iterat
 
 
 def settings_for(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> ExecutionSettings:
-    """Where to make some parts: as `_settings`, but in this process if they are few."""
+    """Where to make some parts: as `settings_of`, but in this process if they are few."""
     few = sum(rows_of(job) for job in parts) < 2 * SMALL_RUN_ROWS
     if few and config.execution.executor is None:
         return _HERE

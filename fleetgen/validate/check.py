@@ -9,6 +9,7 @@ from functools import partial
 from fleetgen import pipeline
 from fleetgen.execute import open_engine
 from fleetgen.spec import PartJob, StringJob
+from fleetgen.task import part_path, part_tables
 from fleetgen.validate import queries
 from fleetgen.validate.findings import Finding
 from fleetgen.validate.judge import judged
@@ -93,8 +94,6 @@ def _job(place: Place, part: PartJob) -> LookJob:
         )
         if found:
             faults[entity] = found
-    own = f"string={part.string.string_id}/" if isinstance(part, StringJob) else ""
-    place_name = f"location={part.location.location_id}/"
-    there = frozenset(n for n in place.there if place_name in n and own in n)
-    troubled = frozenset(n for n in place.troubled if n.rpartition("-J")[0] == own[7:-1])
-    return LookJob(part, there, faults, troubled)
+    paths = {part_path(part, table.name) for table in part_tables(part)}
+    units = place.troubled.get(part.string.string_id, ()) if isinstance(part, StringJob) else ()
+    return LookJob(part, place.there & paths, faults, frozenset(units))

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +18,9 @@ from fleetgen.export import open_at
 from fleetgen.io import manifest
 from fleetgen.io.store import Store
 from fleetgen.model.faults import KINDS
-from fleetgen.plan import Plan, make_plan
+from fleetgen.plan import Plan, estimate, make_plan
 from fleetgen.reduce import closing_names
-from fleetgen.schema import ANOMALY, PARTED, STATES_FILE
+from fleetgen.schema import ANOMALY, PARTED, STATES_FILE, TABLES, Table
 from fleetgen.validate.look import Episode
 
 Row = dict[str, str]
@@ -43,14 +43,32 @@ class Place:
 
     def rows(self, table: str) -> list[Row]:
         """Rows of a table that closes with the run, as texts; none where it cannot be read."""
-        name = f"{table}.csv"
-        if name not in self.there:
-            return []
+        return self._small[table] or []
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Files that close with the run and cannot be read as what they are, or are missing."""
+        damaged = [f"{name}.csv" for name, rows in self._small.items() if rows is None]
+        missing = [*(set(closing_names(estimate(self.plan, 1).rows)) - self.there)]
+        states = [STATES_FILE] if not self.states else []
+        return sorted({*damaged, *missing, *states})
+
+    @cached_property
+    def _small(self) -> dict[str, list[Row] | None]:
+        return {name: self._read(t) for name, t in TABLES.items() if t not in PARTED}
+
+    def _read(self, table: Table) -> list[Row] | None:
         try:
-            text = self.store.get(name).decode()
-        except (StorageError, UnicodeDecodeError):
-            return []
-        return [row for row in csv.DictReader(io.StringIO(text, newline="")) if None not in row]
+            text = self.store.get(f"{table.name}.csv").decode()
+            reader = csv.DictReader(io.StringIO(text, newline=""))
+            rows = list(reader)
+            if tuple(reader.fieldnames or ()) != table.names:
+                return None
+            for row in rows:
+                _check(table, row)
+        except (StorageError, ValueError, TypeError, csv.Error):
+            return None
+        return rows
 
     @cached_property
     def faults(self) -> dict[str, tuple[Episode, ...]]:
@@ -78,9 +96,13 @@ class Place:
         return {name: each for name, each in found.items() if isinstance(each, dict)}
 
     @cached_property
-    def troubled(self) -> frozenset[str]:
-        """Units in which a failure mode is under way, or was."""
-        return frozenset(n for n, each in self.states.items() if each.get("failure_mode"))
+    def troubled(self) -> dict[str, list[str]]:
+        """Units in which a failure mode is under way, or was, by string."""
+        found: dict[str, list[str]] = {}
+        for name, each in self.states.items():
+            if each.get("failure_mode"):
+                found.setdefault(name.rpartition("-J")[0], []).append(name)
+        return found
 
 
 def open_place(url: str, workers: int | None, storage_options: Sequence[str]) -> Place:
@@ -94,6 +116,22 @@ def open_place(url: str, workers: int | None, storage_options: Sequence[str]) ->
     if config.output.format == "none":
         raise StorageError(f"{store.url!r} has no files: its plan is of --format none")
     return Place(store, record, config, make_plan(config, store.url, extents))
+
+
+def _check(table: Table, row: Row) -> None:
+    """Raise ValueError or TypeError where a row's texts are not those of its columns."""
+    if None in row:
+        raise ValueError("a row has more values than there are columns")
+    for column in table.columns:
+        text = row[column.name]
+        if text == "" and column.nullable:
+            continue
+        if column.kind == "instant":
+            datetime.fromisoformat(text)
+        elif column.kind == "date":
+            date.fromisoformat(text)
+        elif column.kind in ("float", "int"):
+            float(text)
 
 
 def _ms(text: str) -> int:

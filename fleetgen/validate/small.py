@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
-from fleetgen.plan import estimate
-from fleetgen.reduce import closing_names
 from fleetgen.schema import PARTED, STATES_FILE, TABLES
 from fleetgen.units import SECONDS_PER_DAY, day_date, iso_instant
 from fleetgen.validate import bands, queries
@@ -29,15 +27,15 @@ def closed(place: Place, seen: Seen) -> Iterator[Finding]:
 
 
 def _tables(place: Place, seen: Seen) -> Iterator[Finding]:
-    missing = sorted(set(closing_names(estimate(place.plan, 1).rows)) - place.there)
+    bad = place.unreadable
     yield Finding(
         "files.closing",
-        "files at the top that are missing",
-        len(missing),
+        "files at the top that are missing or cannot be read as their table",
+        len(bad),
         0,
         0,
         "the files of the plan at the top of the data set",
-        ", ".join(missing),
+        ", ".join(bad),
     )
     for table in TABLES.values():
         if table not in PARTED:
@@ -123,7 +121,7 @@ def _batteries(place: Place, seen: Seen) -> Iterator[Finding]:
         "AND ts = (SELECT min(ts) FROM {rul_truth})",
     )
     undated = [
-        n for n, e in place.states.items() if bool(e.get("failed")) != bool(e["failure_date"])
+        n for n, e in place.states.items() if bool(e.get("failed")) != bool(e.get("failure_date"))
     ]
     yield Finding(
         "failed.dates",

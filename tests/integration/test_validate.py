@@ -223,7 +223,7 @@ SAMPLED = (
     ("rul_truth", "ts", UPS),
 )
 
-FAULTS: dict[str, tuple[str, Callable[[Path], None]]] = {
+FAULTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     **{
         f"row missing in {t}": (f"rows.{t}", in_part(t, without_row, s)) for t, _, s in SAMPLED[:-1]
     },
@@ -241,6 +241,18 @@ FAULTS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "file missing": ("files", lambda path: part(path, "telemetry_jar_calc").unlink()),
     "file cut short": ("files", broken),
     "closing file missing": ("files.closing", lost("split.csv")),
+    "closing file of another table": (
+        "files.closing",
+        lambda path: shutil.copy(path / "string.csv", path / "alert.csv"),
+    ),
+    "instant that is none": (
+        "files.closing",
+        rows_of("maintenance_event", lambda rows: rows[0].update(started_at="noon")),
+    ),
+    "states that are none": (
+        "files.closing",
+        lambda path: (path / "battery_states.json").write_text("[1]"),
+    ),
     "jar at 90 V": (
         "impossible.telemetry_jar_raw",
         in_part("telemetry_jar_raw", value("voltage_v", 90.0)),
