@@ -24,6 +24,10 @@ Notify = Callable[[str, int, int], None]
 """Takes what is looked at, how many of them are done, and how many there are."""
 
 
+_PRELOAD = ["fleetgen.validate.recompute"]
+"""What workers import once, before they are forked."""
+
+
 def run(
     url: str,
     *,
@@ -65,7 +69,7 @@ def _look(place: Place, notify: Notify) -> tuple[Seen, list[Again]]:
     sample = sampled(place)
     seen = Seen()
     notify("parts", 0, len(jobs))
-    with open_engine(settings, place.record.digest[:12], ["fleetgen.validate.part"]) as engine:
+    with open_engine(settings, place.record.digest[:12], _PRELOAD) as engine:
         looks = engine.run(partial(begin_look, place.store), jobs)
         for number, each in enumerate(looks, 1):
             seen.merge(each)

@@ -27,17 +27,36 @@ JAR_CHANNELS = ("voltage_v", "temperature_c", "resistance_mohm")
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Counts of a part, (row,): of the string, of each of its jars (channel, row), of the room."""
+    """Counts of a part, (row,): of the string and of the room."""
 
     mode: NDArray[np.uint8]
     string: Mapping[str, Counts]
-    jars: Mapping[str, Counts]
-    units: Mapping[str, frozenset[str]]
     room: Counts
 
 
-def read_part(store: Store, part: StringJob, room: tuple[PartJob, ...]) -> Measured:
-    """Read a part and what its room's sensor measured meanwhile; no truth is touched.
+def read_jars(store: Store, part: StringJob) -> Iterator[tuple[str, frozenset[str], Counts]]:
+    """Yield each position of a part, its units and counts (channel, row), one in memory at a time.
+
+    ValueError or StorageError where the file cannot be read, or an instant is missing.
+    """
+    rows, positions = clock_of(part, STRING_RAW).rows, dict.fromkeys(part.jar_ids, 0)
+    units: set[str] = set()
+    counts = np.empty((len(JAR_CHANNELS), rows), np.int32)
+    for unit, there, columns in _stretches(store, part, JAR_RAW):
+        units.add(unit)
+        for n, name in enumerate(JAR_CHANNELS):
+            counts[n, there] = _counts(JAR_RAW, name, columns)
+        position = position_of(unit, positions)
+        positions[position] = there.stop
+        if len({position_of(each, positions) for each in units}) > 1:
+            raise ValueError(f"{part.key}: the rows of {unit} are not together")
+        if there.stop == rows:
+            yield position, frozenset(units), counts
+            units = set()
+
+
+def read_string(store: Store, part: StringJob, room: tuple[PartJob, ...]) -> Measured:
+    """Read a string's part and what its room's sensor measured meanwhile; no truth is touched.
 
     ValueError or StorageError where a file cannot be read, or an instant is missing.
     """
@@ -52,13 +71,6 @@ def read_part(store: Store, part: StringJob, room: tuple[PartJob, ...]) -> Measu
             string[name][there] = _counts(STRING_RAW, name, columns)
     for _, there, columns in _stretches(store, part, STRING_CALC):
         string["thd_pct"][there] = _counts(STRING_CALC, "thd_pct", columns)
-    jars = {jar: np.full((len(JAR_CHANNELS), rows), _NULL32, np.int32) for jar in part.jar_ids}
-    units: dict[str, set[str]] = {jar: set() for jar in part.jar_ids}
-    for unit, there, columns in _stretches(store, part, JAR_RAW):
-        position = position_of(unit, dict.fromkeys(part.jar_ids, 0))
-        units[position].add(unit)
-        for n, name in enumerate(JAR_CHANNELS):
-            jars[position][n, there] = _counts(JAR_RAW, name, columns)
     around = np.full(rows, _NULL32, np.int32)
     first_ms, step_ms = clock_of(part, JAR_RAW).first_ms, 1000 * part.run.grid.interval_s
     for each in room:
@@ -68,8 +80,7 @@ def read_part(store: Store, part: StringJob, room: tuple[PartJob, ...]) -> Measu
             row = offset + np.arange(there.start, there.stop)
             own = (row >= 0) & (row < rows)
             around[row[own]] = counts[own]
-    kept = {jar: frozenset(each) for jar, each in units.items()}
-    return Measured(mode, string, jars, kept, around)
+    return Measured(mode, string, around)
 
 
 def _stretches(

@@ -33,6 +33,7 @@ from fleetgen.schema import (
 )
 from fleetgen.spec import (
     NULL,
+    AlertRule,
     Block,
     Codes,
     HistoryJob,
@@ -45,7 +46,7 @@ from fleetgen.spec import (
 )
 from fleetgen.task import part_path
 from fleetgen.units import HOURS_PER_DAY
-from fleetgen.validate.measured import Measured, read_part
+from fleetgen.validate.measured import Measured, read_jars, read_string
 
 Ints = NDArray[np.int64]
 Row = dict[str, str]
@@ -149,93 +150,95 @@ class _String:
             and each.block.first_day < block.end_day
             and each.block.end_day > block.first_day
         )
-        measured = read_part(store, part, room)
+        measured = read_string(store, part, room)
         clock = BlockClock(self._grid, block)
-        hours, midnights = self._jar_hours(measured, clock, part)
         around = _room_hours(measured.room, clock.hour_bounds)
-        for jar, units in measured.units.items():
+        rules = conditions.rules_of(part.run.alerts, part.string.model)
+        gates = Gates(
+            self._grid,
+            block,
+            measured.mode,
+            measured.string["voltage_v"],
+            part.system.jars_per_string,
+            clock.hour_bounds,
+            self._unsettled_s(block.first_day),
+        )
+        jars = len(part.jar_ids)
+        hours = np.zeros((jars, clock.hours, features.JAR_COLUMNS), np.int64)
+        midnights = tuple(np.full((jars, block.days), NULL) for _ in range(2))
+        rows: list[Condition] = []
+        for jar, units, counts in read_jars(store, part):
+            j = part.jar_ids.index(jar)
             self._units[jar] |= units
+            self._jar_hours(measured.mode, counts, clock, hours[j])
+            at, sampled = self._midnight_rows(clock)
+            for values, channel in zip(midnights, (counts[2], counts[1]), strict=True):
+                some = channel[at[sampled]].astype(np.int64)
+                values[j, sampled] = np.where(some == _NULL32, NULL, some)
+            if self._whole:
+                watched = (self._watched(jar, block),)
+                rows += conditions.jar_samples(
+                    watched, rules, gates, counts[0], counts[1], hours[j]
+                )
         if self._whole:
-            self._compare_conditions(store, part, measured, clock, hours, around)
+            rows += self._string_conditions(part, measured, clock, rules, gates, hours, around)
+            self._compare_conditions(rows, _conditions(store, part))
         channels = ("current_a", "ripple_current_rms_a", "thd_pct")
         self._modes.append(measured.mode)
         self._channels.append(np.stack([measured.string[name] for name in channels]))
         self._hours.append(hours)
         self._room.append(around)
-        self._midnights.append(midnights)
+        self._midnights.append((midnights[0], midnights[1]))
 
     def _jar_hours(
-        self, measured: Measured, clock: BlockClock, part: StringJob
-    ) -> tuple[Ints, tuple[Ints, Ints]]:
-        """Sums of all jars by hour, and their readings and temperatures at local midnights."""
-        jars, model = len(part.jar_ids), part.string.model
-        bounds = clock.hour_bounds
-        hours = np.zeros((jars, clock.hours, features.JAR_COLUMNS), np.int64)
-        at = clock.day_bounds[:-1]
-        midnight_s = np.array([self._grid.midnight_s(d) for d in _days(part.block)])
-        sampled = clock.first_s + at * self._grid.interval_s == midnight_s
-        sampled &= at < clock.rows
-        readings, degrees = (np.full((jars, part.block.days), NULL) for _ in range(2))
-        for j, jar in enumerate(part.jar_ids):
-            volts, temperature, ohm = measured.jars[jar]
-            features.jar_hours(
-                volts,
-                temperature,
-                measured.mode,
-                bounds,
-                self._grid.interval_s,
-                round(model.float_min_v * 1000),
-                round(model.float_max_v * 1000),
-                hours[j],
-            )
+        self, mode: NDArray[np.uint8], counts: NDArray[np.int32], clock: BlockClock, out: Ints
+    ) -> None:
+        """Sums of a jar by hour into `out` (hour, 11)."""
+        volts, degrees, ohm = counts
+        model, bounds = self._first.string.model, clock.hour_bounds
+        features.jar_hours(
+            volts,
+            degrees,
+            mode,
+            bounds,
+            self._grid.interval_s,
+            round(model.float_min_v * 1000),
+            round(model.float_max_v * 1000),
+            out,
+        )
+        if len(out):
             last = ohm[np.maximum(bounds[1:] - 1, 0)].astype(np.int64)
             unread = (last == _NULL32) | (bounds[1:] == bounds[:-1])
-            hours[j, :, features.READING] = np.where(unread, NULL, last)
-            for values, counts in ((readings, ohm), (degrees, temperature)):
-                some = counts[at[sampled]].astype(np.int64)
-                values[j, sampled] = np.where(some == _NULL32, NULL, some)
-        return hours, (readings, degrees)
+            out[:, features.READING] = np.where(unread, NULL, last)
+
+    def _midnight_rows(self, clock: BlockClock) -> tuple[Ints, NDArray[np.bool_]]:
+        """Rows at which the block's days begin, and whether they are at midnight, (day,)."""
+        at = clock.day_bounds[:-1]
+        midnight_s = np.array([self._grid.midnight_s(d) for d in _days(clock.block)])
+        on_time = clock.first_s + at * self._grid.interval_s == midnight_s
+        return at, on_time & (at < clock.rows)
+
+    def _watched(self, jar: str, block: Block) -> Watched:
+        age_days = block.first_day - self._job.installed_day[jar]
+        return Watched(jar, self._grid.start_s, age_days, self._job.baseline_uohm[jar])
 
     # --- what is alarming -------------------------------------------------------------------------
 
-    def _compare_conditions(
+    def _string_conditions(
         self,
-        store: Store,
         part: StringJob,
         measured: Measured,
         clock: BlockClock,
+        rules: Mapping[str, AlertRule],
+        gates: Gates,
         hours: Ints,
         around: Ints,
-    ) -> None:
-        rules = conditions.rules_of(part.run.alerts, part.string.model)
-        gates = Gates(
-            self._grid,
-            part.block,
-            measured.mode,
-            measured.string["voltage_v"],
-            part.system.jars_per_string,
-            clock.hour_bounds,
-            self._unsettled_s(part.block.first_day),
-        )
-        watched = {
-            jar: Watched(
-                jar,
-                self._grid.start_s,
-                part.block.first_day - self._job.installed_day[jar],
-                self._job.baseline_uohm[jar],
-            )
-            for jar in part.jar_ids
-        }
-        rows: list[Condition] = []
-        for j, jar in enumerate(part.jar_ids):
-            volts, temperature, _ = measured.jars[jar]
-            rows += conditions.jar_samples(
-                (watched[jar],), rules, gates, volts, temperature, hours[j]
-            )
+    ) -> list[Condition]:
+        """Rows by the rules over hours and days."""
         string = part.string
         bank = Bank(
             string_id=string.string_id,
-            jars=tuple((watched[jar],) for jar in part.jar_ids),
+            jars=tuple((self._watched(jar, part.block),) for jar in part.jar_ids),
             wanted=(True,) * len(part.jar_ids),
             cells=string.model.cells,
             rated_ah=string.model.rated_capacity_ah,
@@ -247,14 +250,15 @@ class _String:
             *(conditions.hourly(measured.string[name], clock.hour_bounds) for name in names)
         )
         earlier = np.concatenate([np.zeros((conditions.ROOM_HOURS - 1, 2), np.int64), *self._room])
-        before = earlier[len(earlier) - conditions.ROOM_HOURS + 1 :]
-        rows += conditions.string_conditions(
-            bank, rules, gates, hours, hourly, np.concatenate([before, around])
-        )
-        there = _conditions(store, part)
+        room = np.concatenate([earlier[len(earlier) - conditions.ROOM_HOURS + 1 :], around])
+        return conditions.string_conditions(bank, rules, gates, hours, hourly, room)
+
+    def _compare_conditions(self, rows: list[Condition], there: list[Condition]) -> None:
+        """Compare alert conditions, but for those of positions that changed their unit."""
         swapped = {unit for units in self._units.values() if len(units) > 1 for unit in units}
-        made = {row for row in rows if row.asset_id not in swapped}
-        found = {row for row in there if row.asset_id not in swapped}
+        made, found = (
+            {row for row in each if row.asset_id not in swapped} for each in (rows, there)
+        )
         odd = sorted(map(str, made ^ found))
         self._note("alert_condition", len(made | found), len(odd), min(odd, default=""))
 

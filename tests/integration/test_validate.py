@@ -21,7 +21,9 @@ import pytest
 
 from fleetgen import validate
 from fleetgen.cli import main
+from fleetgen.pipeline import generate
 from tests import tiny
+from tests.servers import ObjectServer
 
 FLEET = {
     "REC-01": {"kind": "REC", "jars_per_string": 24, "strings": {"S1": "HX12-120"}},
@@ -503,6 +505,20 @@ def test_sound_data_of_all_kinds_are_told_sound(tmp_path: Path, preset: str) -> 
     found = validate.run(str(place), workers=1)
     assert [(each.name, each.value, each.example) for each in found if each.ok is False] == []
     assert sum(each.ok is True for each in found) > 60
+
+
+def test_data_in_an_object_store(s3_url: str, object_store: ObjectServer) -> None:
+    place = {"endpoint_url": object_store.endpoint}
+    generate(tiny.config(output__directory=s3_url, output__storage_options=place))
+    options = [f"endpoint_url={object_store.endpoint}"]
+    found = validate.run(s3_url, workers=1, storage_options=options)
+    assert [each.name for each in found if each.ok is False] == []
+
+
+def test_on_two_processes_as_in_this_one(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = validate.run(str(sound), workers=1)
+    monkeypatch.setattr("fleetgen.pipeline.SMALL_RUN_ROWS", 0)
+    assert validate.run(str(sound), workers=2) == here
 
 
 def test_each_check_has_its_fault(sound: Path) -> None:
