@@ -19,7 +19,7 @@ from benchmarks.command import Size
 from benchmarks.record import Figure, Grid, Result
 from fleetgen.schema import PARTED
 
-REPETITIONS = 2
+REPETITIONS = 3
 SAMPLE_S = 0.05
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
@@ -42,7 +42,7 @@ PARTS_PER_WORKER = 4
 _SHORT_DAYS = 2
 _SYSTEMS = 2
 _MOST_PARTS = 60
-_START_S = {"serial": 1.6, "threads": 1.8, "local": 4.5, "scheduler": 3.0}
+_START_S = {"serial": 1.2, "threads": 1.4, "local": 4.5, "scheduler": 3.0}
 """Interpreter, plan, kernels and, where there is one, the cluster."""
 _SHARED_CORE = 1.1
 """What a part takes longer beside others: memory and caches are shared."""
@@ -130,7 +130,8 @@ class Speed:
 
     Seconds of the walk of a system, at once and for each day, and of a string's and a room's part
     for each row that `rows_of` tells. `row_bytes` is by table; `receipt_bytes` and `member_bytes`
-    are of a part, beside its files and for each row of its features.
+    are of a part, beside its files and for each row of its features. `crowding` is the wall time of
+    a second of computing: what else the machine does slows down what is not measured, too.
     """
 
     walk_s: float
@@ -140,6 +141,7 @@ class Speed:
     row_bytes: dict[str, float]
     receipt_bytes: float
     member_bytes: float
+    crowding: float
 
 
 def measured(plan: Plan) -> Speed:
@@ -159,11 +161,12 @@ def measured(plan: Plan) -> Speed:
     _timed_part(jobs[0])
     room, room_s = _timed_part(_cut(plan.rooms[0], days))
     parts: list[_Made] = []
-    seconds = 0.0
+    seconds, cpu_s = 0.0, time.process_time()
     while len(parts) < len(jobs) or (seconds < ENOUGH_S and len(parts) < _MOST_PARTS):
         part, took_s = _timed_part(jobs[len(parts) % len(jobs)])
         parts.append(part)
         seconds += took_s
+    cpu_s = time.process_time() - cpu_s
     sizes, rows = Counter[str](), Counter[str]()
     for part in (*parts, room):
         for entry in part.files:
@@ -178,6 +181,7 @@ def measured(plan: Plan) -> Speed:
         row_bytes={name: size / max(1, rows[name]) for name, size in sizes.items()},
         receipt_bytes=sum(part.receipt_bytes for part in parts) / len(parts),
         member_bytes=sum(part.member_bytes for part in parts) / features if features else 0.0,
+        crowding=max(1.0, seconds / cpu_s) if cpu_s else 1.0,
     )
 
 
@@ -242,18 +246,21 @@ def _seconds(plan: Plan, cost: Estimate, speed: Speed, executor: str, cores: int
     walks_s = len(plan.slow_paths) * (speed.walk_s + speed.walk_s_per_day * days)
     parts_s = speed.part_s_per_row * sum(map(rows_of, plan.strings))
     parts_s += speed.room_s_per_row * sum(map(rows_of, plan.rooms))
-    if plan.run.format != "none":
-        parts_s += _STORE_S_PER_PART * len(plan.parts)
-    histories_s = _HISTORY_S_PER_FEATURE * cost.rows[FEATURE_STORE.name]
+    written = plan.run.format != "none"
+    parts_s += written * _STORE_S_PER_PART * len(plan.parts) * speed.crowding
     shared = _SHARED_CORE if cores > 1 else 1.0
-    # A worker too many waits for the last part of another.
-    turns = -(-len(plan.parts) // cores) / (len(plan.parts) / cores)
-    slow_turns = -(-len(plan.slow_paths) // cores) / (len(plan.slow_paths) / cores)
-    seconds = _START_S[executor] + shared * (walks_s * slow_turns + parts_s * turns) / cores
-    if plan.run.format != "none":
-        seconds += histories_s / cores + _REDUCE_S + _REDUCE_S_PER_PART * len(plan.parts)
-        seconds += sum(cost.rows[name] for name in single_files(cost.rows)) / SINGLE_ROWS_PER_SECOND
-    return seconds
+    seconds = shared * (_on(cores, plan.slow_paths, walks_s) + _on(cores, plan.parts, parts_s))
+    fixed_s = _START_S[executor]
+    if written:
+        fixed_s += _HISTORY_S_PER_FEATURE * cost.rows[FEATURE_STORE.name] / cores
+        fixed_s += _REDUCE_S + _REDUCE_S_PER_PART * len(plan.parts)
+        fixed_s += sum(cost.rows[name] for name in single_files(cost.rows)) / SINGLE_ROWS_PER_SECOND
+    return seconds + fixed_s * speed.crowding
+
+
+def _on(cores: int, jobs: Sequence[object], seconds: float) -> float:
+    """Time of equal jobs on so many cores, the last turn of which may not be full."""
+    return seconds * -(-len(jobs) // cores) / len(jobs)
 
 
 def _bytes(plan: Plan, cost: Estimate, speed: Speed) -> int:

@@ -99,6 +99,7 @@ def test_time_follows_from_what_the_machine_took(tmp_path: Path) -> None:
     seconds = [told(plan, serial, each).estimate.seconds for each in (none, speed, slow)]
     assert seconds[2] - seconds[0] == pytest.approx(2 * (seconds[1] - seconds[0]))
     assert seconds[1] > seconds[0] > 0
+    assert speed.crowding >= 1
 
 
 def test_a_plan_stops_scaling_at_a_quarter_of_its_parts(tmp_path: Path) -> None:
