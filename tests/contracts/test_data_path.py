@@ -25,7 +25,7 @@ PURE = sorted(
 )
 """Modules from which values come."""
 
-CLOCKED = {"progress.py", "execute.py", "io/local.py", "io/retry.py", "io/s3.py"}
+CLOCKED = {"calibrate.py", "progress.py", "execute.py", "io/local.py", "io/retry.py", "io/s3.py"}
 """Modules that may look at the clock: what they tell is not data."""
 
 TRANSCENDENTAL = [
