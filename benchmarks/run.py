@@ -20,11 +20,13 @@ from benchmarks import (
     against,
     csv,
     doubling,
+    estimate,
     overhead,
     production,
     readers,
     startup,
     storage,
+    validate,
 )
 from benchmarks.bench import Bench
 from benchmarks.record import Record, Result, render, save
@@ -44,6 +46,8 @@ MEASUREMENTS: dict[str, Callable[[Bench], Result]] = {
     "readers": readers.measure,
     "csv": csv.measure,
     "storage": storage.measure,
+    "estimate": estimate.measure,
+    "validate": validate.measure,
 }
 
 

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fleetgen import __version__
-from fleetgen.errors import ConfigError, FleetgenError
+from fleetgen.errors import ConfigError, FleetgenError, StorageError
 
 if TYPE_CHECKING:
     from fleetgen.config import RunConfig
@@ -87,6 +87,24 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    _add_run(make)
+    _add_progress(make)
+    _add_finish(verbs)
+    _add_estimate(verbs)
+    _add_validate(verbs)
+    _add_verify(verbs)
+    _add_report(verbs)
+    _add_clean(verbs)
+    _add_export(verbs)
+    _add_schema(verbs)
+    _add_config(verbs)
+    _add_completion(verbs)
+    _add_doctor(verbs)
+    return top
+
+
+def _add_run(make: argparse.ArgumentParser) -> None:
+    """Flags that say what is made, and where and on what."""
     flags: tuple[tuple[str, str, str], ...] = (
         ("--duration-days", "DAYS", "length of the run (default 7)"),
         ("--sampling-seconds", "S", "whole seconds between samples (default 300)"),
@@ -127,17 +145,6 @@ def parser() -> argparse.ArgumentParser:
         dest="source",
         help="make the data set of this manifest.json, run.json or directory again",
     )
-    _add_progress(make)
-    _add_finish(verbs)
-    _add_verify(verbs)
-    _add_report(verbs)
-    _add_clean(verbs)
-    _add_export(verbs)
-    _add_schema(verbs)
-    _add_config(verbs)
-    _add_completion(verbs)
-    _add_doctor(verbs)
-    return top
 
 
 def _add_storage(verb: argparse.ArgumentParser) -> None:
@@ -169,6 +176,34 @@ def _add_finish(verbs: Any) -> None:
     close.add_argument("--workers", metavar="N", help="processes (default: one per core)")
     _add_storage(close)
     _add_progress(close)
+
+
+def _add_estimate(verbs: Any) -> None:
+    text = "say what a run would take: rows, files, bytes, requests, minutes, memory"
+    guess = verbs.add_parser(
+        "estimate",
+        help=text,
+        description=f"{text.capitalize()}. Takes the flags of generate, computes for 2 s, and "
+        "writes nothing.",
+        allow_abbrev=False,
+    )
+    _add_run(guess)
+    guess.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def _add_validate(verbs: Any) -> None:
+    look = verbs.add_parser(
+        "validate",
+        help="check that the values of a data set are sound",
+        description="Hold the values of a data set against the usage guide's checklist, physics "
+        "and the promises; exit code 1 if one of the checks falls short.",
+        allow_abbrev=False,
+    )
+    look.add_argument("url", metavar="URL", help="where the data set lies")
+    look.add_argument("--json", metavar="FILE", help="write all checks there, with their queries")
+    look.add_argument("--workers", metavar="N", help="processes (default: one per core)")
+    _add_storage(look)
+    _add_progress(look)
 
 
 def _add_verify(verbs: Any) -> None:
@@ -436,7 +471,7 @@ def _export(options: dict[str, Any]) -> int:
     return 0
 
 
-def _configured(options: dict[str, Any]) -> RunConfig:
+def _configured(options: dict[str, Any], *, to_be_made: bool = True) -> RunConfig:
     """Configuration of a file and flags, or of a data set that is to be made again."""
     file, source, overrides = (options.pop(name) for name in ("config", "source", "overrides"))
     if source is None:
@@ -445,7 +480,8 @@ def _configured(options: dict[str, Any]) -> RunConfig:
         return load(file, overrides, options)
     if file is not None:
         raise ConfigError(f"--config {file!r}: the plan is that of --from; leave one of them out")
-    if not options["output_dir"] and not any(o.startswith("output.directory=") for o in overrides):
+    elsewhere = options["output_dir"] or any(o.startswith("output.directory=") for o in overrides)
+    if to_be_made and not elsewhere:
         raise ConfigError(f"--from {source!r:.80}: give --output-dir, where it is to be made again")
     from fleetgen.pipeline import repeated
 
@@ -476,6 +512,43 @@ def _report(options: dict[str, Any]) -> int:
     report(options["url"], storage_options=options["storage_option"] or ())
     print(f"DATA_GENERATION_REPORT.md and report.html in {options['url']}")
     return 0
+
+
+def _estimate(options: dict[str, Any]) -> int:
+    as_json = options.pop("json")
+    config = _configured(options, to_be_made=False)
+
+    from fleetgen.calibrate import estimated
+
+    told = estimated(config)
+    print(json.dumps(told.as_json(), indent=1) if as_json else "\n".join(told.lines()))
+    return 0
+
+
+def _validate(options: dict[str, Any]) -> int:
+    from fleetgen import validate
+    from fleetgen.progress import counter
+
+    found = validate.run(
+        options["url"],
+        workers=_whole("--workers", options["workers"]),
+        storage_options=options["storage_option"] or (),
+        notify=counter(options["progress"]),
+    )
+    if options["json"]:
+        _write_json(options["json"], [each.as_json() for each in found])
+    print("\n".join(validate.lines(found, options["url"])))
+    return 1 if any(each.ok is False for each in found) else 0
+
+
+def _write_json(path: str, value: Any) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"{json.dumps(value, indent=1)}\n")
+    except OSError as error:
+        raise StorageError(
+            f"--json {path!r}: {error.strerror or error}; give a file that can be written"
+        ) from error
 
 
 def _clean(options: dict[str, Any]) -> int:
@@ -584,6 +657,8 @@ _VERBS: dict[str, Callable[[dict[str, Any]], int]] = {
     "generate": _generate,
     "finish": _finish,
     "export": _export,
+    "estimate": _estimate,
+    "validate": _validate,
     "verify": _verify,
     "report": _report,
     "clean": _clean,

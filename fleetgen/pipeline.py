@@ -108,7 +108,7 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     mine = plan.share(asked.part, asked.parts) if asked.part and asked.parts else None
     if mine is not None:
         todo = [job for job in mine if job.key not in there.done]
-    settings = _settings(config, plan)
+    settings = settings_of(config, plan)
     workers = settings.workers or 1
     cost = estimate(plan, workers)
     now = Progress("planned", plan, cost, workers, settings.executor, cautions=config.cautions())
@@ -347,7 +347,7 @@ def _restored(
 def remake(config: RunConfig, plan: Plan, parts: set[str], notify: Notify) -> None:
     """Make these parts of a plan and store them, be they there or not."""
     todo = [job for job in plan.parts if job.key in parts]
-    settings = _settings_for(config, plan, todo)
+    settings = settings_for(config, plan, todo)
     cost = estimate(plan, settings.workers or 1)
     now = Progress("planned", plan, cost, settings.workers or 1, settings.executor)
     _run_jobs(plan, todo, settings, now, notify)
@@ -355,7 +355,7 @@ def remake(config: RunConfig, plan: Plan, parts: set[str], notify: Notify) -> No
 
 def derive_histories(config: RunConfig, plan: Plan, notify: Notify) -> None:
     """Derive what follows from the histories of a plan's strings and rooms, for the reduce."""
-    settings = _settings_for(config, plan, plan.parts)
+    settings = settings_for(config, plan, plan.parts)
     cost = estimate(plan, settings.workers or 1)
     now = Progress("planned", plan, cost, settings.workers or 1, settings.executor)
     _run_jobs(plan, [], settings, now, notify, histories=True)
@@ -366,22 +366,22 @@ def rederived(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> Iterat
     from fleetgen import jit, warm  # numba: 1 s
     from fleetgen.task import begin_rederiving
 
-    settings = _settings_for(config, plan, parts)
+    settings = settings_for(config, plan, parts)
     if jit.COLD and settings.executor != "scheduler":  # workers that compile would be late
         warm.load()
     with open_engine(settings, plan.run.plan_digest[:12], preload=["fleetgen.warmed"]) as engine:
         yield from engine.run(begin_rederiving, parts)
 
 
-def _settings_for(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> ExecutionSettings:
-    """Where to make some parts: as `_settings`, but in this process if they are few."""
+def settings_for(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> ExecutionSettings:
+    """Where to make some parts: as `settings_of`, but in this process if they are few."""
     few = sum(rows_of(job) for job in parts) < 2 * SMALL_RUN_ROWS
     if few and config.execution.executor is None:
         return _HERE
-    return _settings(config, plan)
+    return settings_of(config, plan)
 
 
-def _settings(config: RunConfig, plan: Plan) -> ExecutionSettings:
+def settings_of(config: RunConfig, plan: Plan) -> ExecutionSettings:
     """Where to run: as asked, else a local cluster, or in this process if the run is small."""
     asked = config.execution
     executor = asked.executor

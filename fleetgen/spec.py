@@ -473,6 +473,18 @@ class Plain:
         return len(self.counts)
 
 
+@dataclass(frozen=True, eq=False)
+class Values:
+    """A column as readers find it, (row,): of floats NaN, of all else 0, where it is null.
+
+    Of texts, codes into `levels`, of which the last stands for null.
+    """
+
+    values: NDArray[Any]
+    nulls: int
+    levels: tuple[str | None, ...] = ()
+
+
 Chunk = Instants | Constant | Codes | Runs | Plain
 RowGroup = dict[str, Chunk]
 

@@ -60,7 +60,7 @@ def begin_job(job: Job) -> Callable[[], Done]:
     """Compute one job; the call that is returned stores it, most of which is waiting."""
     store = open_store(job.run.output_url, job.run.storage_options)
     if isinstance(job, SlowPathJob):
-        return partial(_store_checkpoints, job, store, tables.encode_arrays(_walk(job).arrays()))
+        return partial(_store_checkpoints, job, store, tables.encode_arrays(walk(job).arrays()))
     part = make_part(job)
     part.close()
     return partial(part.commit, store)
@@ -87,7 +87,8 @@ def _checkpoints(job: SlowPathJob) -> str:
     return f"{CHECKPOINTS}/{job.system.system_id}.arrow"
 
 
-def _walk(job: SlowPathJob) -> SlowPath:
+def walk(job: SlowPathJob) -> SlowPath:
+    """Slow path of a system, from the start of the run to its end."""
     run = job.run
     model = system_model(run.seed, job.location, job.system, run.grid, run.scenario)
     return simulate.slow_path(model)
@@ -102,13 +103,13 @@ def slow_path_of(job: StringJob) -> SlowPath:
 def _slow_path(job: SlowPathJob) -> SlowPath:
     """Slow path of a system: the stored one is a cache of what a part can always make again."""
     if job.run.output_url == NOWHERE:
-        return _walk(job)
+        return walk(job)
     try:
         store = open_store(job.run.output_url, job.run.storage_options)
         path = SlowPath(**tables.decode_arrays(store.get(_checkpoints(job))))
     except (StorageError, OSError, ValueError, LookupError, TypeError):  # absent, or damaged
-        return _walk(job)
-    return path if path.covers(job.run.grid.end_day) else _walk(job)
+        return walk(job)
+    return path if path.covers(job.run.grid.end_day) else walk(job)
 
 
 class Part:

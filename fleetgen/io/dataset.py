@@ -27,7 +27,7 @@ from fleetgen.io.parquet import TEXT_KINDS
 from fleetgen.io.store import Store
 from fleetgen.io.tables import arrow_schema, arrow_type
 from fleetgen.schema import Column, Table
-from fleetgen.spec import NULL, Chunk, Codes, FileEntry, Instants, Plain, RowGroup
+from fleetgen.spec import NULL, Chunk, Codes, FileEntry, Instants, Plain, RowGroup, Values
 
 Source = Any
 """A path, or a file open for reading bytes."""
@@ -321,6 +321,75 @@ def iter_csv_groups(
         for batch in reader:
             read = {c: pa.chunked_array([batch.column(c.name)]) for c in wanted}
             yield {c.name: _chunk(c, values) for c, values in read.items()}
+
+
+def iter_values(table: Table, source: Source, packed: bool) -> Iterator[dict[str, Values]]:
+    """Read a file of `table`, a gzip file of CSV if `packed`, as `Values`, a piece at a time.
+
+    For whoever looks at values and makes no counts of them, which takes longer than reading does.
+    ValueError where the file is damaged, or not one of `table`.
+    """
+    batches = _csv_batches(table, source) if packed else _parquet_batches(table, source)
+    for batch in batches:
+        yield {c.name: _values(c, batch[c.name]) for c in table.columns}
+
+
+def _parquet_batches(table: Table, source: Source) -> Iterator[pa.Table]:
+    texts = [c.name for c in table.columns if c.kind in TEXT_KINDS]
+    with (
+        _damage_told(),
+        pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file,
+    ):
+        _refuse_other_columns(table, file.schema_arrow)
+        for index in range(file.num_row_groups):
+            yield file.read_row_group(index, use_threads=False)
+
+
+def _csv_batches(table: Table, source: Source) -> Iterator[pa.Table]:
+    options = pyarrow.csv.ConvertOptions(
+        column_types={c.name: arrow_type(c, "UTC") for c in table.columns},
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    blocks = pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False)
+    with (
+        _damage_told("gzip file of CSV"),
+        pa.CompressedInputStream(source, "gzip") as text,
+        pyarrow.csv.open_csv(text, read_options=blocks, convert_options=options) as reader,
+    ):
+        _refuse_other_columns(table, reader.schema)
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
+
+
+def _refuse_other_columns(table: Table, schema: pa.Schema) -> None:
+    if tuple(schema.names) != table.names:
+        raise ValueError(f"its columns are not those of {table.name}")
+    for column, field in zip(table.columns, schema, strict=True):
+        wanted, found = arrow_type(column, "UTC"), field.type
+        if pa.types.is_dictionary(found):
+            found = found.value_type
+        if pa.types.is_dictionary(wanted):
+            wanted = wanted.value_type
+        if pa.types.is_timestamp(found):
+            found = pa.timestamp(found.unit, "UTC")
+        if found != wanted:
+            raise ValueError(f"{table.name}.{column.name} is {found} instead of {wanted}")
+
+
+def _values(column: Column, values: pa.ChunkedArray) -> Values:
+    if column.kind in TEXT_KINDS:
+        coded = values.combine_chunks().dictionary_encode()
+        levels = coded.dictionary.to_pylist()
+        codes = coded.indices.fill_null(len(levels)).to_numpy()
+        return Values(codes, coded.null_count, (*levels, None))
+    if column.kind == "float":
+        return Values(values.to_numpy(), values.null_count)
+    if column.kind == "bool":
+        return Values(values.fill_null(False).to_numpy(), values.null_count)
+    stored = values.cast(pa.int32() if column.kind == "date" else pa.int64())
+    return Values(stored.fill_null(0).to_numpy(), values.null_count)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ PURE = sorted(
 """Modules from which values come."""
 
 CLOCKED = {
-    *("progress.py", "execute.py", "workers.py", "timings.py", "credentials.py"),
+    *("calibrate.py", "progress.py", "execute.py", "workers.py", "timings.py", "credentials.py"),
     *("io/local.py", "io/retry.py", "io/s3.py"),
 }
 """Modules that may look at the clock: what they tell is not data."""

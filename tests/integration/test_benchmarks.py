@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOGETHER = (
-    ("production", "baseline", "startup", "readers", "csv"),
-    ("overhead", "scaling", "scheduler", "study", "doubling", "storage"),
+    ("production", "baseline", "startup", "readers", "csv", "validate"),
+    ("overhead", "scaling", "scheduler", "study", "doubling", "storage", "estimate"),
 )
 """Names by call: two calls at a time, for most of a tiny run is the start of one process."""
 
