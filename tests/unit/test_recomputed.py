@@ -32,6 +32,7 @@ def injection(kind, target, at=None, value=None, **others):
 
 
 EVENTS = [
+    injection("outage", tiny.LOCATION, "2025-01-12T10:00:00", duration_minutes=190.0),
     injection("replacement", RENEWED, "2025-02-12T10:00:00"),
     injection("capacity_test", REC, "2025-02-20T22:00:00", duration_minutes=360.0),
     injection("capacity_test", UPS, "2025-01-25T22:00:00", duration_minutes=360.0),
@@ -57,6 +58,18 @@ def place(tmp_path_factory):
         run__sampling_seconds=STEP_S,
         inject=EVENTS,
     )
+
+
+@pytest.fixture(scope="module")
+def truth(place):
+    return read(place, "rul_truth").sort_values(["battery_id", "ts"])
+
+
+@pytest.fixture(scope="module")
+def served(place):
+    """First and last instant of each unit in the telemetry [s], and the instant after it."""
+    stamps = read(place, "telemetry_jar_raw").groupby("battery_id").ts
+    return pd.DataFrame({"first": stamps.min(), "end": stamps.max() + STEP_S})
 
 
 def rows(place, name):
@@ -97,19 +110,28 @@ def test_every_prediction(place):
     assert {u for (_, u), (_, e) in want.items() if e is None} == {SILENT}
 
 
+# --- features of a unit that came in the run ------------------------------------------------------
+
+
+def test_a_new_unit_has_its_own_count_of_discharges(place, served):
+    """Counted in the telemetry from its first sample on, over months; charge likewise."""
+    mode = read(place, "telemetry_string_raw").sort_values("ts")
+    mode = mode[mode.string_id == REC].dropna(subset="mode")
+    begins = mode.ts[(mode["mode"] == "discharge") & (mode["mode"].shift() != "discharge")]
+    features = read(place, "feature_store").set_index("feature_ts")
+    new, other = (features[features.battery_id == unit] for unit in (f"{RENEWED}-R2", SILENT))
+    came_s = served["first"][f"{RENEWED}-R2"]
+    assert new.index[0] == came_s + STEP_S
+    want = [int(((begins >= came_s) & (begins < at)).sum()) for at in new.index]
+    assert new.discharge_cycles_count.tolist() == want
+    assert 0 < want[-1] < other.discharge_cycles_count.iloc[-1]
+    drawn = other.ah_throughput - other.ah_throughput[came_s]
+    assert np.allclose(new.ah_throughput, drawn[new.index], atol=2e-3)
+    state = json.loads((place / "battery_states.json").read_text())[f"{RENEWED}-R2"]
+    assert new.ah_throughput.iloc[-1] == pytest.approx(state["ah_throughput"], rel=0.3)
+
+
 # --- truth ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def truth(place):
-    return read(place, "rul_truth").sort_values(["battery_id", "ts"])
-
-
-@pytest.fixture(scope="module")
-def served(place):
-    """First and last instant of each unit in the telemetry [s], and the instant after it."""
-    stamps = read(place, "telemetry_jar_raw").groupby("battery_id").ts
-    return pd.DataFrame({"first": stamps.min(), "end": stamps.max() + STEP_S})
 
 
 def test_truth_has_a_row_for_each_unit_and_midnight_of_its_service(truth, served):
