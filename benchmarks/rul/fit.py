@@ -14,6 +14,7 @@ positive.
 from __future__ import annotations
 
 import argparse
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from datetime import date
@@ -175,23 +176,27 @@ def evidence(directory: Path, seeds: list[int], every: int = 1) -> Rows:
 # --- fitting --------------------------------------------------------------------------------------
 
 
-def _codec() -> tuple[Floats, Callable[[Floats], rul.Constants]]:
-    """Where the search begins, and constants from its coordinates."""
+def _codec(
+    guess: rul.Constants, only: list[str]
+) -> tuple[Floats, Callable[[Floats], rul.Constants]]:
+    """Where the search begins, and constants from its coordinates: of all, or of some alone."""
     names: list[tuple[str, int | None]] = []
     for f in fields(rul.Constants):
-        value = getattr(FIRST_GUESS, f.name)
+        value = getattr(guess, f.name)
+        if only and f.name not in only:
+            continue
         if isinstance(value, tuple):
             names += [(f.name, i) for i in range(len(value)) if (f.name, i) != ("odds", 0)]
         else:
             names.append((f.name, None))
 
     def start(name: str, i: int | None) -> float:
-        value = getattr(FIRST_GUESS, name)
+        value = getattr(guess, name)
         value = value if i is None else value[i]
         return value if name in SIGNED else float(np.log(value))
 
     def decode(x: Floats) -> rul.Constants:
-        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(FIRST_GUESS).items()}
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(guess).items()}
         for (name, i), at in zip(names, x.tolist(), strict=True):
             number = at if name in SIGNED else float(np.exp(at))
             if i is None:
@@ -212,12 +217,15 @@ def negative_log_likelihood(c: rul.Constants, known: rul.Evidence, left: Floats)
     return float(-np.mean(np.log(np.maximum(alive[:, 0] - alive[:, 1], 1e-12))))
 
 
-def fit(directory: Path, seeds: list[int]) -> None:
-    """Find the constants of greatest likelihood and write them with their provenance."""
+def fit(directory: Path, seeds: list[int], only: list[str]) -> None:
+    """Find the constants of greatest likelihood and write them with their provenance.
+
+    With `only`, those alone, beside the others as they are.
+    """
     from scipy.optimize import minimize
 
     known, left, *_ = evidence(directory, seeds, EVERY)
-    start, decode = _codec()
+    start, decode = _codec(rul.constants() if only else FIRST_GUESS, only)
     found = minimize(
         lambda x: negative_log_likelihood(decode(x), known, left),
         start,
@@ -226,29 +234,35 @@ def fit(directory: Path, seeds: list[int]) -> None:
         options={"maxiter": 1000, "maxfun": 50_000},
     )
     print(found.message, found.nit, found.fun)
-    c = decode(found.x)
+    told: dict[str, Any] = {
+        "fleetgen": fleetgen.__version__,
+        "data_version": DATA_VERSION,
+        "training_seeds": seeds,
+        "runs": f"the default fleet, {DAYS} days from {START}, every {STEP_S} s",
+        "rows": len(left),
+        "negative_log_likelihood": float(f"{found.fun:.5g}"),
+    }
+    tables = {"provenance": told}
+    if only:
+        before = tomllib.loads(CONSTANTS.read_text())["provenance"]
+        kept = {k: v for k, v in before.items() if k not in ("assumed", "refined")}
+        tables = {"provenance": kept, "provenance.refined": {"constants": only, **told}}
     lines = [
         "# Constants of the estimator of remaining life: see fleetgen/derive/rul.py, docs/rul.md.",
         "# Written by `python -m benchmarks.rul.fit fit`; do not edit.",
-        "",
-        "[provenance]",
-        f'fleetgen = "{fleetgen.__version__}"',
-        f"data_version = {DATA_VERSION}",
-        f"training_seeds = {seeds}",
-        f'runs = "the default fleet, {DAYS} days from {START}, every {STEP_S} s"',
-        f"rows = {len(left)}",
-        f"negative_log_likelihood = {found.fun:.5g}",
-        "",
-        "[constants]",
-        *(f"{name} = {_text(value)}" for name, value in asdict(c).items()),
     ]
+    for name, table in {**tables, "constants": asdict(decode(found.x))}.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_text(value)}" for key, value in table.items())]
     CONSTANTS.write_text("\n".join(lines) + "\n")
 
 
-def _text(value: float | tuple[float, ...]) -> str:
-    if isinstance(value, tuple):
+def _text(value: Any) -> str:
+    """A value as TOML has it; constants to five digits."""
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(_text(each) for each in value) + "]"
-    return repr(float(f"{value:.5g}"))
+    if isinstance(value, str):
+        return f'"{value}"'
+    return f"{value}" if isinstance(value, int) else repr(float(f"{value:.5g}"))
 
 
 # --- judging --------------------------------------------------------------------------------------
@@ -327,13 +341,14 @@ def main() -> None:
     parser.add_argument("what", choices=("collect", "fit", "score"))
     parser.add_argument("directory", type=Path)
     parser.add_argument("seeds", type=int, nargs="+")
+    parser.add_argument("--only", nargs="+", default=[], help="constants that are fitted anew")
     parser.add_argument("--training", type=int, nargs="+", default=[101])
     given = parser.parse_args()
     if given.what == "collect":
         for seed in given.seeds:
             collect(given.directory, seed)
     elif given.what == "fit":
-        fit(given.directory, given.seeds)
+        fit(given.directory, given.seeds, given.only)
     else:
         score(given.directory, given.seeds, given.training)
 
