@@ -512,8 +512,8 @@ def string_account(
 ) -> tuple[dict[int, features.Account], Ints]:
     """What ran up before the block, and the string's hourly sums in it, (hour, 11).
 
-    The former by the instant at which units came, for those of each: what is counted since it is
-    less than nothing before the block in which that lies.
+    The former by the instant since which it counts, the start of the run and each at which units
+    came; of one in the block it is below zero by what runs up until then.
 
     `samples` are those of the block. Of the days before, those without time on battery add
     nothing; the others are replayed and sampled again, each group of neighbouring ones with the
@@ -570,7 +570,7 @@ def _accounts(
         account.take(sums)
     found = {clock.grid.start_s: account}
     spans = [*taken, (clock.grid.midnight_s(clock.block.first_day), hours)]
-    for at_s in {w.at_s for w in path.swaps if w.string == s}:
+    for at_s in sorted({w.at_s for w in path.swaps if w.string == s}):
         past = features.Account()
         for first_s, sums in spans:
             if at_s > first_s and len(sums):
