@@ -157,12 +157,12 @@ def _alerts(
     rows = (
         Condition(*row)
         for group in groups_of(job, store, ALERT_CONDITION)
-        for row in _rows(group, ALERT_CONDITION)
+        for row in rows_in(group, ALERT_CONDITION)
     )
     return alerts(place, rules, job.run.grid, rows)
 
 
-def _rows(group: RowGroup, table: Table) -> Iterator[tuple[Any, ...]]:
+def rows_in(group: RowGroup, table: Table) -> Iterator[tuple[Any, ...]]:
     """Rows of a row group: texts, counts, and instants in seconds."""
     columns = []
     for column in (c for c in table.columns if c.name in group):
@@ -177,7 +177,28 @@ def _rows(group: RowGroup, table: Table) -> Iterator[tuple[Any, ...]]:
 
 def _predictions(job: HistoryJob, first: StringJob, store: Store) -> list[RowGroup]:
     """Weekly predictions from the features of a string, part after part."""
-    run, model = job.run, first.string.model
+    swaps = manifest.read_receipt(store, job.parts[-1].key, job.run.plan_digest).swaps
+    past = past_of(first, swaps)
+    tests = [test for group in groups_of(job, store, CAPACITY_TEST_CALC) for test in results(group)]
+    names = ("feature_ts", "battery_id", *COLUMNS)
+    found = []
+    for part in job.parts:
+        groups = list(of_part(part, store, FEATURE_STORE, names))
+        if not groups:
+            continue
+        predicted = past.take(*by_unit(groups, past.units), tests=tests)
+        tests = []  # they wait for their time
+        if predicted is not None:
+            found.append(predicted)
+    return found
+
+
+def past_of(first: StringJob, swaps: Mapping[str, int]) -> StringPast:
+    """Past of a string, of which nothing is taken in yet.
+
+    `swaps` are the units that came in the run, and when [s], as the last part's receipt has them.
+    """
+    run, model = first.run, first.string.model
     rows = fleet.battery_rows(
         first.location,
         first.system,
@@ -186,7 +207,7 @@ def _predictions(job: HistoryJob, first: StringJob, store: Store) -> list[RowGro
         run.seed,
         run.grid,
         run.scenario,
-        manifest.read_receipt(store, job.parts[-1].key, run.plan_digest).swaps,
+        swaps,
     )
     units = [
         Unit(
@@ -198,27 +219,14 @@ def _predictions(job: HistoryJob, first: StringJob, store: Store) -> list[RowGro
         for row in rows
     ]
     float_v = 0.5 * (model.float_min_v + model.float_max_v)
-    past = StringPast(units, float(model.cells), float_v, run.grid.utc_offset_s)
-    tests = [
-        test for group in groups_of(job, store, CAPACITY_TEST_CALC) for test in _results(group)
-    ]
-    ids = [unit.battery_id for unit in units]
-    found = []
-    for part in job.parts:
-        groups = list(of_part(part, store, FEATURE_STORE, ("feature_ts", "battery_id", *COLUMNS)))
-        if not groups:
-            continue
-        predicted = past.take(*_by_unit(groups, ids), tests=tests)
-        tests = []  # they wait for their time
-        if predicted is not None:
-            found.append(predicted)
-    return found
+    return StringPast(units, float(model.cells), float_v, run.grid.utc_offset_s)
 
 
-def _results(group: RowGroup) -> Iterator[CapacityTest]:
+def results(group: RowGroup) -> Iterator[CapacityTest]:
+    """Capacity tests of a row group of `capacity_test_calc`."""
     names = CAPACITY_TEST_CALC.names
     per_unit = 100 * CAPACITY_TEST_CALC.column("capacity_pct").per_unit
-    for row in _rows(group, CAPACITY_TEST_CALC):
+    for row in rows_in(group, CAPACITY_TEST_CALC):
         values = dict(zip(names, row, strict=True))
         yield CapacityTest(
             values["battery_id"],
@@ -231,17 +239,17 @@ def _results(group: RowGroup) -> Iterator[CapacityTest]:
 def _scored(job: HistoryJob, predicted: list[RowGroup], store: Store) -> Scores:
     """Predictions held against the truth of their Mondays."""
     names = ("ts", "battery_id", "rul_days")
-    mondays = {row[0] for group in predicted for row in _rows(group, RUL_PREDICTION)}
+    mondays = {row[0] for group in predicted for row in rows_in(group, RUL_PREDICTION)}
     per_unit = RUL_TRUTH.column("rul_days").per_unit
     true = {
         (at_s, name): np.nan if count == NULL else count / per_unit
         for group in groups_of(job, store, RUL_TRUTH, names)
-        for at_s, name, count in _rows(group, RUL_TRUTH)
+        for at_s, name, count in rows_in(group, RUL_TRUTH)
         if at_s in mondays
     }
     scores = Scores()
     for group in predicted:
-        keys = [row[:2] for row in _rows(group, RUL_PREDICTION)]
+        keys = [row[:2] for row in rows_in(group, RUL_PREDICTION)]
         counts = {name: digest.instants_ms(group[name]) for name in RUL_PREDICTION.names[2:]}
         known = [key in true for key in keys]  # not of a Monday on which the run ends
         days = np.array([true[key] for key in keys if key in true])
@@ -255,8 +263,9 @@ def _as_written(name: str, row: Row) -> float:
     return round(float(row[name]) * per_unit) / per_unit
 
 
-def _by_unit(groups: list[RowGroup], ids: list[str]) -> tuple[Ints, dict[str, Ints]]:
+def by_unit(groups: Sequence[RowGroup], units: Sequence[Unit]) -> tuple[Ints, dict[str, Ints]]:
     """Instants of a part's features, (hour,), and the columns of predictions, (unit, hour)."""
+    ids = [unit.battery_id for unit in units]
 
     def joined(name: str) -> Ints:
         return np.concatenate([digest.instants_ms(group[name]) for group in groups])

@@ -509,16 +509,18 @@ def string_groups(
 
 def string_account(
     model: SystemModel, path: SlowPath, s: int, samples: StringSamples, clock: BlockClock
-) -> tuple[features.Account, Ints]:
+) -> tuple[dict[int, features.Account], Ints]:
     """What ran up before the block, and the string's hourly sums in it, (hour, 11).
+
+    The former by the instant since which it counts, the start of the run and each at which units
+    came; of one in the block it is below zero by what runs up until then.
 
     `samples` are those of the block. Of the days before, those without time on battery add
     nothing; the others are replayed and sampled again, each group of neighbouring ones with the
     day before it, which holds the sensor's zero, and what of the recharge lies in days after it.
     """
     grid, block = clock.grid, clock.block
-    account = features.Account()
-
+    taken: list[tuple[int, Ints]] = []
     spans: list[Block] = []
     for day in path.discharge_days(s, grid.first_day, block.first_day):
         first = max(day - 1, grid.first_day)
@@ -536,23 +538,46 @@ def string_account(
             span = Block(span.first_day, span.end_day + 1)
             sums = _span_hours(model, path, s, grid, span)
         if not features.pending(sums):
-            account.take(sums)
+            taken.append((grid.midnight_s(span.first_day), sums))
         elif n + 1 < len(spans):
             spans[n + 1] = Block(span.first_day, later.end_day)
         else:
             halo = Block(span.first_day, halo.end_day)
     if not halo.days:
-        return account, string_hours(
-            model, s, samples.mode, samples.counts, clock, clock.hour_bounds
-        )
+        hours = string_hours(model, s, samples.mode, samples.counts, clock, clock.hour_bounds)
+        return _accounts(path, s, clock, taken, hours), hours
     before = BlockClock(grid, halo)
     earlier = _again(model, path, s, before)
     mode = np.concatenate([earlier.mode, samples.mode])
     counts = np.concatenate([earlier.counts, samples.counts], axis=1)
     bounds = np.concatenate([before.hour_bounds[:-1], before.rows + clock.hour_bounds])
     sums = string_hours(model, s, mode, counts, before, bounds)
-    account.take(sums[: before.hours])
-    return account, sums[before.hours :]
+    taken.append((grid.midnight_s(halo.first_day), sums[: before.hours]))
+    hours = sums[before.hours :]
+    return _accounts(path, s, clock, taken, hours), hours
+
+
+def _accounts(
+    path: SlowPath, s: int, clock: BlockClock, taken: list[tuple[int, Ints]], hours: Ints
+) -> dict[int, features.Account]:
+    """Accounts before the block by the instant since which they count.
+
+    `taken` are hourly sums of spans before the block, in order, and their first instants; `hours`
+    are those of the block.
+    """
+    account = features.Account()
+    for _, sums in taken:
+        account.take(sums)
+    found = {clock.grid.start_s: account}
+    spans = [*taken, (clock.grid.midnight_s(clock.block.first_day), hours)]
+    for at_s in sorted({w.at_s for w in path.swaps if w.string == s}):
+        past = features.Account()
+        for first_s, sums in spans:
+            if at_s > first_s and len(sums):
+                past.take(sums[: (at_s - first_s) // SECONDS_PER_HOUR])
+        cycles, charge = account.cycles - past.cycles, account.charge - past.charge
+        found[at_s] = replace(account, cycles=cycles, charge=charge)
+    return found
 
 
 def _span_hours(model: SystemModel, path: SlowPath, s: int, grid: TimeGrid, span: Block) -> Ints:
@@ -1013,7 +1038,7 @@ def feature_group(
     clock: BlockClock,
     window_hours: int,
     jar_hours: Ints,
-    account: features.Account,
+    accounts: dict[int, features.Account],
     string_hours: Ints,
     room_hours: Ints,
     baselines: list[list[Ints]],
@@ -1021,8 +1046,8 @@ def feature_group(
 ) -> RowGroup | None:
     """Row group of the feature store, all wanted jars in it; None without a complete window.
 
-    `jar_hours`, `string_hours` and `room_hours` are sums by hour, `baselines`
-    the `jar_baselines`.
+    `jar_hours`, `string_hours` and `room_hours` are sums by hour, `accounts` those of
+    `string_account`, `baselines` the `jar_baselines`.
     """
     string = model.system.strings[s]
     windows = clock.windows(window_hours)
@@ -1034,11 +1059,12 @@ def feature_group(
     all_jars = features.whole_sum(jars[:, :, [features.V_SAMPLES, features.V_SUM]], 0)
     _, twice_median = features.medians(features.mean_volts(jars).T)
     room = features.room_windows(room_hours, window_hours)
-    shared = features.string_features(
-        features.string_windows(string_hours, window_hours),
-        account,
-        string.model.rated_capacity_ah,
-    ) | {"feature_window_hours": np.full(windows, window_hours)}
+    of_string = features.string_windows(string_hours, window_hours)
+    shared = {
+        since_s: features.string_features(of_string, account, string.model.rated_capacity_ah)
+        | {"feature_window_hours": np.full(windows, window_hours)}
+        for since_s, account in accounts.items()
+    }
     day = np.arange(windows) * window_hours // HOURS_PER_DAY
     bounds = clock.window_bounds(window_hours)
     instants = stamp.first_ms + stamp.step_ms * np.arange(windows)
@@ -1060,7 +1086,7 @@ def feature_group(
                 hours = jar_hours[j : j + 1].copy()
                 hours[0, :a] = hours[0, b:] = features.no_hour()
                 (mine,) = features.jar_windows(hours, np.diff(clock.hour_bounds), window_hours)
-            columns = shared | features.jar_features(
+            columns = shared[unit.from_s] | features.jar_features(
                 mine,
                 all_jars,
                 twice_median,

@@ -336,13 +336,18 @@ FEATURE_STORE = Table(
             100,
             True,
         ),
-        Column("discharge_cycles_count", "int", "discharges seen since the start of the run"),
+        Column(
+            "discharge_cycles_count",
+            "int",
+            "discharges seen since the start of the run, or since the unit came in it",
+        ),
         Column(
             "ah_throughput",
             "float",
-            "discharged charge since the start of the run: Hall current in mode discharge, less "
-            "its median over the last hour of float before the discharge; samples missing within a "
-            "discharge count as the mean of those around them, once the current is known again",
+            "discharged charge since the start of the run, or since the unit came in it: Hall "
+            "current in mode discharge, less its median over the last hour of float before the "
+            "discharge; samples missing within a discharge count as the mean of those around them, "
+            "once the current is known again",
             "Ah",
             1000,
         ),

@@ -263,7 +263,7 @@ def _string_part(job: StringJob) -> Part:
         model, s, played.service, job.jar_ids, samples, clock, hours, rooms, watch
     )
     part.add_records(ALERT_CONDITION, alarming)
-    account, string_hours = sample.string_account(model, path, s, samples, clock)
+    accounts, string_hours = sample.string_account(model, path, s, samples, clock)
     features = sample.feature_group(
         model,
         s,
@@ -272,7 +272,7 @@ def _string_part(job: StringJob) -> Part:
         clock,
         run.window_hours,
         hours,
-        account,
+        accounts,
         string_hours,
         room,
         sample.jar_baselines(model, path, s, played.service, clock, past),

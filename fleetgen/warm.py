@@ -181,7 +181,7 @@ def sampling() -> None:
         clock,
         1,
         hours,
-        features.Account(),
+        {_GRID.start_s: features.Account()},
         string_hours,
         room_hours,
         [[np.ones(_BLOCK.days, np.int64)]] * jars,

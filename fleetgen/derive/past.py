@@ -6,7 +6,7 @@ than any trend reaches are forgotten, so that memory is bounded whatever a run's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -214,7 +214,7 @@ class StringPast:
         RowGroup or None
             Rows of `rul_prediction`, unit after unit for week after week; None without any.
         """
-        self._waiting.extend(tests)
+        self.expect(tests)
         weeks = [
             (monday, served, predict(known, c or constants()))
             for monday, served, known in self.weeks(feature_ts, columns)
@@ -236,6 +236,10 @@ class StringPast:
         for name in RUL_PREDICTION.names[2:]:
             group[name] = Plain(np.array([values[name][u] for u, _, values in rows], np.int64))
         return group
+
+    def expect(self, tests: Iterable[CapacityTest]) -> None:
+        """Take in each test's result when its time has come."""
+        self._waiting.extend(tests)
 
     def weeks(
         self, feature_ts: Ints, columns: Mapping[str, Ints]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from fleetgen.schema import PARTED, TABLES
+from tests import recompute_rul
 from tests.conftest import Make
 from tests.properties.plan import HERE, Changes, DataSet, keys, run_python
 
@@ -182,6 +183,16 @@ def test_rows_of_a_part_are_those_of_the_whole(make: Make, long: DataSet, change
         expected = [r for r in rows(long, name) if wanted(r)]
         assert rows(part, name) == expected, name
         assert expected or name == "alert"
+
+
+# --- made again, plainly --------------------------------------------------------------------------
+
+
+def test_every_side_of_the_split(long: DataSet) -> None:
+    """Of 75 units, 6 strings and 2 locations, and the two instants of a split by time."""
+    found = {r.pop("battery_id"): tuple(r.values()) for r in rows(long, "split")}
+    assert found == recompute_rul.split(long.path, 109, 17, START)
+    assert len({side for _, _, side, *_ in found.values()}) == 3
 
 
 # --- 8: no label leaks ----------------------------------------------------------------------------

@@ -6,10 +6,12 @@ once: it knows no blocks and no spans. It takes from fleetgen the names of colum
 
 from __future__ import annotations
 
+import csv
 import itertools
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
 from math import floor
 from statistics import median
@@ -481,7 +483,36 @@ def compare(place, step_s, days, rules):
         for row in found
     ]
     assert sorted(have, key=str) == sorted(want, key=str)
+    assert sorted(told_of(place), key=str) == sorted(want, key=str)
     return found
+
+
+def told_of(place):
+    """Alerts as `alert.csv` tells of them."""
+    with (place / "alert.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        asset = row["battery_id"] or row["string_id"] or row["sensor_id"]
+        assert asset.startswith(row["string_id"] or row["location_id"])
+        assert row["alert_id"] == f"{asset}/{row['alert_type']}/{row['triggered_at']}"
+        assert row["status"] == ("resolved" if row["resolved_at"] else "open")
+    return [
+        (
+            row["battery_id"] or row["string_id"] or row["sensor_id"],
+            row["alert_type"],
+            in_ms(row["triggered_at"]),
+            row["severity"],
+            in_ms(row["escalated_at"]),
+            in_ms(row["resolved_at"]),
+            float(row["value"]),
+        )
+        for row in rows
+    ]
+
+
+def in_ms(text):
+    """Instant of a text, None of an empty one."""
+    return round(1000 * datetime.fromisoformat(text).timestamp()) if text else None
 
 
 def written(place):
