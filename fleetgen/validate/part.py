@@ -160,8 +160,8 @@ def _alarming(part: PartJob, seen: Seen, columns: Columns) -> None:
     rules = {rule.name: rule for rule in part.run.alerts}
     began: dict[tuple[object, ...], tuple[int, int]] = {}
     texts = zip(*(_texts(columns[name]) for name in ("asset_id", "rule", "level")), strict=True)
-    spans = (columns[name].values.tolist() for name in ("start_ts", "end_ts"))
-    for (asset, name, level), start_ms, end_ms in zip(texts, *spans, strict=True):
+    spans = (columns[name].values.tolist() for name in ("start_ts", "end_ts", "readings"))
+    for (asset, name, level), start_ms, end_ms, readings in zip(texts, *spans, strict=True):
         rule = rules.get(str(name))
         if rule is None or level not in ("warning", "critical"):
             continue
@@ -170,7 +170,7 @@ def _alarming(part: PartJob, seen: Seen, columns: Columns) -> None:
         first_ms, until_ms = began.get(key, (start_ms, start_ms))
         began[key] = first_ms if until_ms == start_ms else start_ms, end_ms  # cut at midnight
         step_s = rule.window_s or part.run.grid.interval_s
-        lasted_s = (end_ms - began[key][0]) // 1000 - step_s
+        lasted_s = (start_ms - began[key][0]) // 1000 + (readings - 1) * step_s
         if lasted_s >= max(0, rule.persistence_s - rule.window_s):
             seen.due.add((str(asset), rule.name))
 
