@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTABLE := $(VENV)/.testable
 CLUSTERED := $(VENV)/.clustered
+PYTEST := $(BIN)/python -m pytest
+TOGETHER := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help run test check lint types unit fix bench fidelity test-faults test-cluster test-mutations clean
 
@@ -41,10 +43,10 @@ run: $(READY)
 	@echo "  pandas.read_parquet('output/test/telemetry_jar_raw')"
 
 test: $(TESTABLE)
-	$(BIN)/python -m pytest
+	$(PYTEST) $(TOGETHER)
 
 unit: $(TESTABLE)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) $(TOGETHER) -m "not slow"
 
 lint: $(TESTABLE)
 	$(BIN)/ruff check .
@@ -61,10 +63,10 @@ fix: $(TESTABLE)
 	$(BIN)/ruff format .
 
 test-faults: $(TESTABLE)
-	$(BIN)/python -m pytest -m faults
+	$(PYTEST) -m faults
 
 test-cluster: $(CLUSTERED)
-	$(BIN)/python -m pytest -m cluster tests/cluster
+	$(PYTEST) -m cluster tests/cluster
 
 test-mutations: $(TESTABLE)
 	$(BIN)/python tests/mutations/run.py
