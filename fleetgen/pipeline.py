@@ -137,7 +137,7 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
         notify(now)
         return now
     if not whole:
-        where = settings if todo else _HERE
+        where = settings if todo else settings_for(config, plan, plan.parts)
         now = _run_jobs(plan, todo, where, now, notify, store=store, histories=True)
         now = _close(config, plan, cost, store, now, notify)
     from fleetgen import reduce

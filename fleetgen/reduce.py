@@ -98,7 +98,8 @@ def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts
             plan.run, summary.batteries - summary.replaced, tuple(closing), summary.bytes, paths
         )
         closing += _catalogues(store, contents)
-        closing += _reports(config, plan, cost, store, receipts, summary)
+        texts = _report_texts(config, plan, cost, store, receipts, summary)
+        closing += [_put(store, "report", name, 0, [text]) for name, text in texts.items()]
     header = {
         "fleetgen": __version__,
         "python": platform.python_version(),
@@ -136,11 +137,16 @@ def report(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
                 "Delete this file and _SUCCESS, then run the same command again."
             )
         summary.take_scores(scores)
-        made = {e.path: e for e in _reports(config, plan, cost, store, receipts, summary)}
-    files = list(manifest.read_files(store))
-    if any(made.get(entry.path, entry) != entry for entry in files):
+        texts = _report_texts(config, plan, cost, store, receipts, summary)
+    made = {name: _entry("report", name, text) for name, text in texts.items()}
+    other = any(made.get(entry.path, entry) != entry for entry in manifest.read_files(store))
+    if other:
         manifest.reopen(store)
-        manifest.write_manifest(store, header, (made.get(e.path, e) for e in files))
+    for name, text in texts.items():
+        store.put(name, text)
+    if other:
+        files = (made.get(entry.path, entry) for entry in manifest.read_files(store))
+        manifest.write_manifest(store, header, files)
 
 
 def _are_scores(found: object) -> TypeGuard[dict[str, dict[str, Any]]]:
@@ -281,6 +287,11 @@ def _put(store: Store, table: str, key: str, rows: int, pieces: Iterable[bytes])
     return FileEntry(table, key, rows, size, sha.hexdigest(), "run")
 
 
+def _entry(table: str, key: str, data: bytes) -> FileEntry:
+    """What `_put` tells of an object in one piece without rows."""
+    return FileEntry(table, key, 0, len(data), hashlib.sha256(data).hexdigest(), "run")
+
+
 def _dimensions(plan: Plan, store: Store, swaps: Mapping[str, int]) -> Iterator[FileEntry]:
     grid = plan.run.grid
     run = plan.run
@@ -414,19 +425,18 @@ def _states(store: Store, receipts: Receipts, batteries: int) -> FileEntry:
     return _put(store, "battery_states", STATES_FILE, batteries, pieces())
 
 
-def _reports(
+def _report_texts(
     config: RunConfig,
     plan: Plan,
     cost: Estimate,
     store: Store,
     receipts: Receipts,
     summary: Summary,
-) -> Iterator[FileEntry]:
-    """Write the two reports, of a data set in which all else is in place."""
+) -> dict[str, bytes]:
+    """The two reports of a data set in which all else is in place, by name."""
     content = excerpts.gather(plan, store, receipts, summary)
     texts = {
         REPORT_FILE: page.markdown(summary, cost.rows, plan.run),
         HTML_REPORT_FILE: html.page(content, summary, cost.rows, plan.run, config.identity()),
     }
-    for name, text in texts.items():
-        yield _put(store, "report", name, 0, [text.encode()])
+    return {name: text.encode() for name, text in texts.items()}

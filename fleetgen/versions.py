@@ -10,7 +10,8 @@ from pathlib import Path
 
 from fleetgen import __version__
 
-_PACKAGES = ("numpy", "numba", "pyarrow")
+_PACKAGES = ("numpy", "numba", "pyarrow", "isal")
+_SOURCES = {".py", ".toml", ".json", ".css"}
 _DIGITS = 8
 
 HEAD = f"{'package':<10} {'there':<16} here"
@@ -45,6 +46,6 @@ def _sources() -> str:
     """Beginning of a digest of the package's source files."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(p for p in root.rglob("*") if p.suffix in _SOURCES):
         digest.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:_DIGITS]

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from fleetgen import execute
+
 Then = Callable[[], None]
 
-PARTS_PER_WORKER = 4
-"""Parts under way for each worker: `fleetgen.execute._JOBS_PER_WORKER`."""
+PARTS_PER_WORKER = execute._JOBS_PER_WORKER
+"""Parts under way for each worker."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from fleetgen.execute import available_cores
 FITTED_ON = (8, 32, 128)
 HELD_ON = (16, 64, 256)
 WITHIN = 0.15
-PARTS_PER_WORKER = 8
+SLEEPS_PER_WORKER = 8
 NOTHING = 2000
 """Parts that take no time, of which the costs are taken."""
 
@@ -193,7 +193,7 @@ def _costs(workers: int, parts: int) -> Costs:
 
 def _held(workers: int, costs: Costs, lengths: Sequence[float]) -> tuple[float, ...]:
     draw_of = random.Random(workers).choice
-    parts = [draw_of(lengths) for _ in range(PARTS_PER_WORKER * workers)]
+    parts = [draw_of(lengths) for _ in range(SLEEPS_PER_WORKER * workers)]
     with cluster(workers) as sleepers:
         sleepers.sleep([0.0] * 2 * workers)
         place = Place(workers, costs, hosts=sleepers.hosts, cores=available_cores())
@@ -235,12 +235,9 @@ def run(
     growth = load.months / 3  # slow paths and histories grow with the duration
     systems = max(1, round(load.strings * 21 / 81))
     done: list[Outcome] = []
-    if array:  # a job each: neighbours share slow paths, and walk them in every job that needs them
-        shared = max(1, workers // systems)
-        lengths = _lengths(times.slow_paths, min(workers, systems * shared), growth, 1)
-        done.append(simulate(replace(light, requests=0), lengths))
-    else:
-        done.append(simulate(light, _lengths(times.slow_paths, systems, growth, 1)))
+    # A share of an array walks each system of its parts; neighbours have one in common.
+    walks = systems + workers - 1 if array else systems
+    done.append(simulate(light, _lengths(times.slow_paths, walks, growth, 1)))
     done.append(_simulated(place, load.parts, lambda count: _lengths(times.parts, count, 1, 2)))
     finishing = replace(light, workers=2, costs=costs) if array else light
     done.append(simulate(finishing, _lengths(times.histories, load.strings, growth, 3)))
