@@ -441,3 +441,26 @@ def test_a_container_s_memory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert abs(execute.available_memory() - whole) < 4 << 30
     limit.write_text("500000000\n")
     assert execute.available_memory() == 200_000_000
+
+
+@pytest.mark.parametrize(
+    ("stat", "free"),
+    [
+        ("anon 90000000\nfile 200000000\ninactive_file 150000000\nactive_file 50000000\n", 350e6),
+        # Version 1: the group alone, then with the groups below, which is what its usage counts.
+        ("inactive_file 70000000\ntotal_inactive_file 120000000\n", 320e6),
+        ("anon 90000000\n", 200e6),
+        ("no such table\n", 200e6),
+    ],
+)
+def test_files_that_a_container_has_written_are_not_memory_that_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stat: str, free: float
+) -> None:
+    from fleetgen import execute
+
+    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
+    monkeypatch.setattr(execute, "_CGROUP_MEMORY", ((str(limit), str(used)),))
+    limit.write_text("500000000\n")
+    used.write_text("300000000\n")
+    (tmp_path / "memory.stat").write_text(stat)
+    assert execute.available_memory() == free
