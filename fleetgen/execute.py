@@ -603,19 +603,21 @@ def _given_scheduler(settings: ExecutionSettings, signals: Signals) -> Iterator[
 
 
 def reach_scheduler(settings: ExecutionSettings) -> str:
-    """Address of the given scheduler; ClusterError unless it answers there."""
+    """Address of the given scheduler, with its scheme; ClusterError unless it answers there."""
     import asyncio
 
+    from distributed.comm.addressing import normalize_address
     from distributed.utils import silence_logging_cmgr
 
-    address = settings.scheduler or _address_in(settings.scheduler_file)
+    given = settings.scheduler or _address_in(settings.scheduler_file)
+    address: str = normalize_address(given)
     try:
         with silence_logging_cmgr(logging.CRITICAL):
             asyncio.run(asyncio.wait_for(_answer(address), _CONNECT_S))
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ClusterError(
-            f"no scheduler answers at {address!r} ({reason}). Start one with `dask scheduler` "
+            f"no scheduler answers at {given!r} ({reason}). Start one with `dask scheduler` "
             "and give its HOST:PORT, or leave out --scheduler to use this machine"
         ) from error
     return address
