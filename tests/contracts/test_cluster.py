@@ -183,6 +183,24 @@ def test_a_run_on_kubernetes_waits_for_the_workers_that_there_will_be() -> None:
     assert int(wait["args"][3]) == worker["replicas"] * processes
 
 
+def test_workers_of_the_dask_chart_are_those_of_a_run() -> None:
+    ours = manifest("helm-dask.yaml")["worker"]
+    run = manifest("run.yaml")["spec"]["cluster"]["spec"]["worker"]["spec"]["containers"][0]
+    words = run["args"]
+    assert str(ours["threads_per_worker"]) == words[words.index("--nthreads") + 1]
+    assert ours["resources"] == run["resources"]
+    assert "cpu" not in run["resources"]["limits"]
+
+
+def test_every_service_of_compose_is_without_capabilities() -> None:
+    document = yaml.safe_load((CLUSTER / "compose" / "compose.yaml").read_text("utf-8"))
+    assert len(document["services"]) >= 5
+    for service in document["services"].values():
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "user" in service
+
+
 def test_each_file_is_on_a_page() -> None:
     pages = "".join(path.read_text("utf-8") for path in PAGES)
     unmentioned = {
