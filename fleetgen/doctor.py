@@ -162,8 +162,8 @@ def _compile_cache() -> Finding:
 
 
 def _door(address: str) -> Finding:
-    """Whether a scheduler that answers lets in whoever reaches it."""
-    host = address.partition("://")[2].rpartition(":")[0] or address.partition(":")[0]
+    """Whether a scheduler that answers at an address with a scheme lets in whoever reaches it."""
+    host = address.partition("://")[2].rpartition(":")[0]
     exposed = [file for file in key_files() if _readable_by_others(file)]
     if not address.startswith("tls:") and host not in _LOOPBACK:
         told = "answers without TLS: whoever reaches it runs code as its user; see cluster/"
@@ -196,7 +196,9 @@ def _cluster(settings: ExecutionSettings, store: Store | None) -> Iterator[Findi
         yield Finding("fail", what, str(error))
         return
     for worker in found:
-        about = f"{worker.address} ({worker.name}), memory {worker.memory_bytes / 1e9:.1f} GB"
+        held = worker.memory_bytes
+        limit = f"memory {held / 1e9:.1f} GB" if held else "no memory limit"
+        about = f"{worker.address} ({worker.name}), {limit}"
         if worker.fault:
             yield Finding("fail", "worker", str(worker.fault))
         elif abs(worker.ahead_s) > CLOCKS_APART_S:

@@ -201,7 +201,9 @@ def available_cores() -> int:
 def available_memory() -> int:
     """Memory that this process may still take [bytes]: the machine's, or less by its control group.
 
-    Only a limit at the group's own place is seen, which is where containers have it.
+    A group also counts the files that it has read or written lately; those that are not in use are
+    given back when memory is wanted. Only a limit at the group's own place is seen, which is where
+    containers have it.
     """
     import psutil
 
@@ -209,10 +211,24 @@ def available_memory() -> int:
     for limit, used in _CGROUP_MEMORY:
         try:
             with open(limit, encoding="ascii") as most, open(used, encoding="ascii") as now:
-                return min(free, max(0, int(most.read()) - int(now.read())))
+                left = int(most.read()) - int(now.read())
         except (OSError, ValueError):  # "max" is no number
             continue
+        return min(free, max(0, left + _given_back(os.path.dirname(used))))
     return free
+
+
+def _given_back(group: str) -> int:
+    """Memory of a control group that holds files which nobody uses [bytes]; 0 if it does not say.
+
+    In version 1 only the total is of the same groups as what is held.
+    """
+    try:
+        with open(os.path.join(group, "memory.stat"), encoding="ascii") as lines:
+            told = dict(line.split() for line in lines)
+        return int(told.get("total_inactive_file", told.get("inactive_file", 0)))
+    except (OSError, ValueError):
+        return 0
 
 
 class Signals:
@@ -587,19 +603,21 @@ def _given_scheduler(settings: ExecutionSettings, signals: Signals) -> Iterator[
 
 
 def reach_scheduler(settings: ExecutionSettings) -> str:
-    """Address of the given scheduler; ClusterError unless it answers there."""
+    """Address of the given scheduler, with its scheme; ClusterError unless it answers there."""
     import asyncio
 
+    from distributed.comm.addressing import normalize_address
     from distributed.utils import silence_logging_cmgr
 
-    address = settings.scheduler or _address_in(settings.scheduler_file)
+    given = settings.scheduler or _address_in(settings.scheduler_file)
+    address: str = normalize_address(given)
     try:
         with silence_logging_cmgr(logging.CRITICAL):
             asyncio.run(asyncio.wait_for(_answer(address), _CONNECT_S))
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ClusterError(
-            f"no scheduler answers at {address!r} ({reason}). Start one with `dask scheduler` "
+            f"no scheduler answers at {given!r} ({reason}). Start one with `dask scheduler` "
             "and give its HOST:PORT, or leave out --scheduler to use this machine"
         ) from error
     return address

@@ -56,7 +56,7 @@ def look_at(engine: Engine, store: Store | None) -> list[Worker]:
     if not limits:
         return []
     with nullcontext("") if store is None else store.mark() as mark:
-        place = (store.url, getattr(store, "options", ()), mark) if store else None
+        place = (store.url, store.options, mark) if store else None
         before_s = time.time()
         answers = engine.ask(partial(_answer, place))
         after_s = time.time()

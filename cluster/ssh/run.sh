@@ -54,7 +54,7 @@ remote='. "${FLEETGEN_ENVIRONMENT:-$HOME/.config/fleetgen/environment}" && exec 
 remote+=" $scheduler --protocol tls --nthreads 2 --memory-limit 1GiB --death-timeout 60"
 remote+=' --dashboard-address 127.0.0.1:0 --preload fleetgen.warmed --nworkers'
 total=0
-while read -r host workers _; do
+while read -r host workers _ || [ -n "$host" ]; do # the last line may lack its end
   case "$host" in '' | '#'*) continue ;; esac
   "${ssh[@]}" "$host" "$remote ${workers:?a line of HOSTS has no number}" &
   children+=($!)

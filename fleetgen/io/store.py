@@ -66,6 +66,8 @@ class Store(ABC):
     """
 
     url: str
+    options: Options = ()
+    """Those it was opened with (see `places.OPTIONS`), of which only `s3://` knows any."""
     remote: ClassVar[bool] = False
     """Whether reaching it can fail at any time, so that it is probed before every run."""
 

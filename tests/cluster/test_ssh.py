@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cluster
 def started(
     node: SshHost, given: dict[str, str], place: Path, port: int, *arguments: str
 ) -> subprocess.Popen[str]:
-    (place / "hosts").write_text("# host  workers\nnode 2\n")
+    (place / "hosts").write_text("# host  workers\nnode 2")  # and no end of line
     return subprocess.Popen(
         [CLUSTER / "ssh" / "run.sh", "hosts", "127.0.0.1", *arguments],
         cwd=place,

@@ -1,6 +1,10 @@
 """What `cluster/` ships: commands that exist, nothing open to a network, no secret on its way."""
 
+import json
 import re
+import runpy
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +183,24 @@ def test_a_run_on_kubernetes_waits_for_the_workers_that_there_will_be() -> None:
     assert int(wait["args"][3]) == worker["replicas"] * processes
 
 
+def test_workers_of_the_dask_chart_are_those_of_a_run() -> None:
+    ours = manifest("helm-dask.yaml")["worker"]
+    run = manifest("run.yaml")["spec"]["cluster"]["spec"]["worker"]["spec"]["containers"][0]
+    words = run["args"]
+    assert str(ours["threads_per_worker"]) == words[words.index("--nthreads") + 1]
+    assert ours["resources"] == run["resources"]
+    assert "cpu" not in run["resources"]["limits"]
+
+
+def test_every_service_of_compose_is_without_capabilities() -> None:
+    document = yaml.safe_load((CLUSTER / "compose" / "compose.yaml").read_text("utf-8"))
+    assert len(document["services"]) >= 5
+    for service in document["services"].values():
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "user" in service
+
+
 def test_each_file_is_on_a_page() -> None:
     pages = "".join(path.read_text("utf-8") for path in PAGES)
     unmentioned = {
@@ -203,3 +225,41 @@ def test_scripts_named_in_commands_exist() -> None:
         for line in path.read_text("utf-8").splitlines():
             for word in re.findall(r"(?<![\w./-])cluster/[\w./-]+", line):
                 assert (CLUSTER.parent / word).exists(), f"{name(path)} names {word}"
+
+
+@pytest.fixture(scope="module")
+def wait() -> dict[str, Any]:
+    return runpy.run_path(str(CLUSTER / "wait.py"))
+
+
+@pytest.mark.parametrize("address", ["tls://10.0.0.1:8786", "node1:8786", "[::1]:8786"])
+def test_an_address_to_wait_for_needs_no_scheme(wait: dict[str, Any], address: str) -> None:
+    assert wait["address_of"](address, time.monotonic()) == address
+
+
+def test_a_scheduler_file_may_come_later(wait: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    file.write_text("{")  # as it is seen while it is being written
+    whole = json.dumps({"address": "tls://10.0.0.1:8786"})
+    later = threading.Timer(0.3, file.write_text, [whole])
+    later.start()
+    try:
+        found = wait["address_of"](str(file), time.monotonic() + 30.0)
+    finally:
+        later.join()
+    assert found == "tls://10.0.0.1:8786"
+
+
+def test_a_file_whose_name_has_a_colon_is_a_file(wait: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "run:1.json"
+    file.write_text(json.dumps({"address": "tcp://127.0.0.1:9"}))
+    assert wait["address_of"](str(file), time.monotonic()) == "tcp://127.0.0.1:9"
+
+
+def test_a_scheduler_that_never_comes_is_not_waited_for_for_ever(
+    wait: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert wait["main"](str(tmp_path / "scheduler.json"), 2, 0.3) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "scheduler.json has not 2 workers after 0.3 s" in line
+    assert "the scheduler file gives no address" in line

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +21,8 @@ from distributed.chaos import KillWorker
 
 from fleetgen import doctor
 from fleetgen.cli import main
-from fleetgen.execute import ExecutionSettings, open_engine
+from fleetgen.execute import ExecutionSettings, open_engine, reach_scheduler
+from fleetgen.workers import Worker
 from tests.conftest import Make
 from tests.integration.test_execute import Job, nap
 from tests.integration.test_generate import SLOW, assert_goes_on, command
@@ -413,9 +414,8 @@ def test_the_doctor_says_what_to_do(
         ("tls://10.0.0.1:8786", 0o600, "ok", "answers"),
         ("tcp://127.0.0.1:8786", 0o600, "ok", "answers"),
         ("tcp://[::1]:8786", 0o600, "ok", "answers"),
-        ("localhost:8786", 0o600, "ok", "answers"),
+        ("tcp://localhost:8786", 0o600, "ok", "answers"),
         ("tcp://10.0.0.1:8786", 0o600, "warn", "without TLS: whoever reaches it runs code"),
-        ("10.0.0.1:8786", 0o600, "warn", "without TLS"),
     ],
 )
 def test_the_doctor_looks_at_a_schedulers_door(
@@ -430,6 +430,37 @@ def test_the_doctor_looks_at_a_schedulers_door(
     assert told in found.told
 
 
+@pytest.mark.parametrize(
+    ("given", "scheme", "level"),
+    [
+        ("10.0.0.1:8786", "tls", "ok"),
+        ("10.0.0.1:8786", "tcp", "warn"),
+        ("tcp://10.0.0.1:8786", "tls", "warn"),
+        ("localhost:8786", "tcp", "ok"),
+    ],
+)
+def test_an_address_without_a_scheme_has_that_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, given: str, scheme: str, level: str
+) -> None:
+    async def answer(address: str) -> None:
+        assert address == (given if "://" in given else f"{scheme}://{given}")
+
+    monkeypatch.setattr("fleetgen.execute._answer", answer)
+    with dask.config.set({"distributed.comm.default-scheme": scheme}):
+        address = reach_scheduler(ExecutionSettings("scheduler", scheduler=given))
+        assert doctor._door(address).level == level
+
+
+def test_the_doctor_tells_the_memory_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = [Worker("tcp://a:1", "one:1", 0), Worker("tcp://a:2", "two:2", 1 << 30)]
+    monkeypatch.setattr(doctor, "reach_scheduler", lambda _: "tcp://127.0.0.1:8786")
+    monkeypatch.setattr(doctor, "open_engine", lambda *_: nullcontext())
+    monkeypatch.setattr(doctor, "look_at", lambda *_: workers)
+    _, unlimited, limited = doctor._cluster(ExecutionSettings("scheduler"), None)
+    assert unlimited.told == "tcp://a:1 (one:1), no memory limit, has the same versions"
+    assert limited.told == "tcp://a:2 (two:2), memory 1.1 GB, has the same versions"
+
+
 def test_a_container_s_memory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fleetgen import execute
 
@@ -441,3 +472,26 @@ def test_a_container_s_memory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert abs(execute.available_memory() - whole) < 4 << 30
     limit.write_text("500000000\n")
     assert execute.available_memory() == 200_000_000
+
+
+@pytest.mark.parametrize(
+    ("stat", "free"),
+    [
+        ("anon 90000000\nfile 200000000\ninactive_file 150000000\nactive_file 50000000\n", 350e6),
+        # Version 1: the group alone, then with the groups below, which is what its usage counts.
+        ("inactive_file 70000000\ntotal_inactive_file 120000000\n", 320e6),
+        ("anon 90000000\n", 200e6),
+        ("no such table\n", 200e6),
+    ],
+)
+def test_files_that_a_container_has_written_are_not_memory_that_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stat: str, free: float
+) -> None:
+    from fleetgen import execute
+
+    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
+    monkeypatch.setattr(execute, "_CGROUP_MEMORY", ((str(limit), str(used)),))
+    limit.write_text("500000000\n")
+    used.write_text("300000000\n")
+    (tmp_path / "memory.stat").write_text(stat)
+    assert execute.available_memory() == free
