@@ -58,7 +58,9 @@ _EPISODE_BYTES_PER_DAY = 50.0
 """Of each battery: `anomaly`, `alert`, `maintenance_event`."""
 _PREDICTION_BYTES = 84
 _CONTROL_BYTES = 36_000
-"""Plan in `run.json` and manifest, fleet, report."""
+"""Plan in `run.json` and manifest, fleet."""
+_READABLE_BYTES = 150_000
+"""Two catalogues, which hardly change, and `report.html`, 40 to 134 kB."""
 _ENTRY_SHARE = 0.7
 """Of a part's receipt, what the manifest repeats."""
 
@@ -269,7 +271,8 @@ def _bytes(plan: Plan, cost: Estimate, speed: Speed) -> int:
     jars = sum(map(len, plan.selected.values()))
     size = sum(cost.rows[table.name] * speed.row_bytes.get(table.name, 0.0) for table in TELEMETRY)
     size += cost.rows[FEATURE_STORE.name] * speed.member_bytes
-    size += len(plan.parts) * speed.receipt_bytes * (1 + _ENTRY_SHARE) + _CONTROL_BYTES
+    size += len(plan.parts) * speed.receipt_bytes * (1 + _ENTRY_SHARE)
+    size += _CONTROL_BYTES + _READABLE_BYTES
     mondays = sum(day_date(d).weekday() == 0 for d in range(grid.first_day + 1, grid.end_day + 1))
     size += jars * (_DIMENSION_BYTES + _EPISODE_BYTES_PER_DAY * days + _PREDICTION_BYTES * mondays)
     for name, form in single_files(cost.rows).items():

@@ -414,7 +414,8 @@ def test_a_worker_of_another_version_takes_no_part() -> None:
     """Whenever it joins: each part says what it is to be made with."""
     call = pickle.dumps((square, Job(3)))
     ours = versions.here()
-    assert fleetgen.execute._perform(pickle.dumps((ours, call))) == ("part-003", 9)
+    function, job = fleetgen.execute._unpacked(pickle.dumps((ours, call)))
+    assert function(job)() == ("part-003", 9)
     with pytest.raises(ClusterError, match=r"same everywhere(.|\n)*:\d+ +numba +\S+ +0\.0\.1$"):
         fleetgen.execute._perform(pickle.dumps(({**ours, "numba": "0.0.1"}, b"unreadable")))
 

@@ -384,7 +384,8 @@ def test_every_path_is_below_the_root_or_the_name_is_refused(
     there = [path.relative_to(tmp_path / "set").as_posix() for path in tree_of(tmp_path / "set")]
     assert all(map(is_key, there))
     made = [path for path in there if not path.startswith("alert_condition/")]  # at most one
-    assert len(made) == 4 + 2 + 6 + 18  # control files, receipts, parts without features, the top
+    # control files and times, receipts, parts without features, the top
+    assert len(made) == 5 + 2 + 6 + 19
     assert len(there) - len(made) <= 1
     assert main(["verify", str(tmp_path / "set"), "--progress", "none", "--values", "all"]) == 0
     assert main(["clean", str(tmp_path / "set"), "--all"]) == 0
