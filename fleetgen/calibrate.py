@@ -95,7 +95,8 @@ class Told:
         yield f"{'memory':<24} {cost.memory_bytes / 1e6:>16,.0f} MB"
         yield f"{'time':<24} {duration(cost.seconds):>16} with {self.workers} workers"
         asked = ", ".join(f"{count:,} {name}" for name, count in self.requests.items())
-        yield f"on an object store, about {asked} requests"
+        if asked:
+            yield f"on an object store, about {asked} requests"
         yield (
             f"{self.parts:,} parts of {self.part_seconds:.2f} s each: more than "
             f"{self.scales_to:,} workers make it no faster"

@@ -535,16 +535,16 @@ def _validate(options: dict[str, Any]) -> int:
         storage_options=options["storage_option"] or (),
         notify=counter(options["progress"]),
     )
+    print("\n".join(validate.lines(found, options["url"])))
     if options["json"]:
         _write_json(options["json"], [each.as_json() for each in found])
-    print("\n".join(validate.lines(found, options["url"])))
     return 1 if any(each.ok is False for each in found) else 0
 
 
 def _write_json(path: str, value: Any) -> None:
     try:
         with open(path, "w", encoding="utf-8") as file:
-            file.write(f"{json.dumps(value, indent=1)}\n")
+            file.write(f"{json.dumps(value, indent=1, allow_nan=False)}\n")
     except OSError as error:
         raise StorageError(
             f"--json {path!r}: {error.strerror or error}; give a file that can be written"

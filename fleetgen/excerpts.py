@@ -44,7 +44,6 @@ from fleetgen.schema import (
     ALERT,
     FEATURE_STORE,
     JAR_RAW,
-    MODES,
     RUL_HORIZON_DAYS,
     RUL_PREDICTION,
     RUL_TRUTH,
@@ -318,51 +317,104 @@ def _outages(plan: Plan) -> tuple[int, _Found | None]:
     return sum(counted.values()), best and best[1]
 
 
+class _Bins:
+    """A channel by bins of time, as `Binned` has it, that adds up while it is read."""
+
+    def __init__(self, start_s: int, end_s: int, width_s: int) -> None:
+        number = -(-(end_s - start_s) // width_s)
+        self._start_s, self._width_s = start_s, width_s
+        self._rows, self._after_s, self._total = np.zeros((3, number), np.int64)
+        self._low = np.full(number, np.iinfo(np.int64).max)
+        self._high = np.full(number, np.iinfo(np.int64).min)
+
+    def take(self, t_s: Ints, counts: Ints) -> None:
+        """Add instants within the span and their counts (row,), `NULL` where there is no value."""
+        known = counts != NULL
+        after_s, values = t_s[known] - self._start_s, counts[known]
+        number = after_s // self._width_s
+        np.add.at(self._rows, number, 1)
+        np.add.at(self._after_s, number, after_s)
+        np.add.at(self._total, number, values)
+        np.minimum.at(self._low, number, values)
+        np.maximum.at(self._high, number, values)
+
+    def add(self, other: _Bins) -> None:
+        """Add another channel of the same span."""
+        self._rows += other._rows
+        self._after_s += other._after_s
+        self._total += other._total
+        np.minimum(self._low, other._low, out=self._low)
+        np.maximum(self._high, other._high, out=self._high)
+
+    def binned(self, per_unit: int) -> Binned:
+        """Bins that have a value."""
+        some = self._rows > 0
+        rows = self._rows[some]
+        return Binned(
+            t_s=self._start_s + self._after_s[some] // rows,
+            rows=rows,
+            total=self._total[some],
+            low=self._low[some],
+            high=self._high[some],
+            per_unit=per_unit,
+        )
+
+
+@dataclass
+class _Jar:
+    """Voltages of a unit over the span, and of those in the outage their number and sum."""
+
+    bins: _Bins
+    rows: int = 0
+    total: int = 0
+
+
 def _shown(
     plan: Plan, store: Store, found: _Found, string_id: str, states: dict[str, State]
 ) -> Outage:
-    """The outage as one string saw it, by the states of its units."""
+    """The outage as one string saw it, by the states of its units.
+
+    Samples are binned as they are read: what is held are the bins of each unit and one row group.
+    """
     grid = plan.run.grid
     length = min(found.end_s - found.start_s, _LONGEST_S)
     from_s = max(grid.start_s, found.start_s - max(_BEFORE_S, length // 4, 2 * grid.interval_s))
     to_s = min(grid.end_s, found.start_s + length + max(_AFTER_S, 2 * length, 12 * grid.interval_s))
+    span = from_s, to_s, max(grid.interval_s, -(-(to_s - from_s) // BINS))
     span_ms = 1000 * from_s, 1000 * to_s
-    strings: _Columns = {"ts": [], "current_a": [], "mode": []}
-    jars: _Columns = {"ts": [], "voltage_v": [], "battery_id": []}
-    units: list[str] = []
+    current, samples = _Bins(*span), 0
+    jars: dict[str, _Jar] = {}
+    string_rows = jar_rows = 0
     for part in _parts_of(plan, string_id):
         if grid.midnight_s(part.block.end_day) <= from_s:
             continue
         if grid.midnight_s(part.block.first_day) >= to_s:
             break
-        for group in of_part(part, store, STRING_RAW, tuple(strings), span_ms):
-            _cut(group, span_ms, strings, list(MODES))
-        for group in of_part(part, store, JAR_RAW, tuple(jars), span_ms):
-            _cut(group, span_ms, jars, units)
-    shown = Outage(string_id, found.start_s, found.end_s, from_s, to_s, 0, len(units))
-    if not strings["ts"] or not jars["ts"]:
+        for group in of_part(part, store, STRING_RAW, ("ts", "current_a"), span_ms):
+            rows, t_s = _within(group, span_ms)
+            current.take(t_s, digest.instants_ms(group["current_a"])[rows])
+            string_rows += len(t_s)
+            samples += int(np.count_nonzero((t_s >= found.start_s) & (t_s < found.end_s)))
+        for group in of_part(part, store, JAR_RAW, ("ts", "voltage_v", "battery_id"), span_ms):
+            jar_rows += _take_jars(group, found, span, jars)
+    shown = Outage(string_id, found.start_s, found.end_s, from_s, to_s, 0, len(jars))
+    if not string_rows or not jar_rows:
         return shown
-    s = {name: np.concatenate(pieces) for name, pieces in strings.items()}
-    j = {name: np.concatenate(pieces) for name, pieces in jars.items()}
-    width = max(grid.interval_s, -(-(to_s - from_s) // BINS))
-    stamp, volts = j["ts"] // 1000, j["voltage_v"]
-    inside = (stamp >= found.start_s) & (stamp < found.end_s) & (volts != NULL)
-    t_s = s["ts"] // 1000
-    samples = int(((t_s >= found.start_s) & (t_s < found.end_s)).sum())
+    volts = _Bins(*span)
+    for jar in jars.values():
+        volts.add(jar.bins)
     per_unit = JAR_RAW.column("voltage_v").per_unit
-    current = STRING_RAW.column("current_a").per_unit
     channels = {
-        "volts": binned(stamp, volts, per_unit, from_s, width),
-        "current": binned(t_s, s["current_a"], current, from_s, width),
+        "volts": volts.binned(per_unit),
+        "current": current.binned(STRING_RAW.column("current_a").per_unit),
     }
-    weakest = ""
-    if inside.any():
-        rows = np.bincount(j["battery_id"][inside], minlength=len(units))
-        sums = [int(volts[inside & (j["battery_id"] == n)].sum()) for n in range(len(units))]
-        low = min(np.flatnonzero(rows).tolist(), key=lambda n: sums[n] / int(rows[n]))
-        weakest = units[low]
-        mine = j["battery_id"] == low
-        channels["weak"] = binned(stamp[mine], volts[mine], per_unit, from_s, width)
+    weakest = min(
+        (unit for unit, jar in jars.items() if jar.rows),
+        key=lambda unit: jars[unit].total / jars[unit].rows,
+        default="",
+    )
+    if weakest:
+        channels["weak"] = jars[weakest].bins.binned(per_unit)
     return replace(
         shown,
         samples=samples,
@@ -372,21 +424,30 @@ def _shown(
     )
 
 
-def _cut(group: RowGroup, span_ms: tuple[int, int], found: _Columns, levels: list[str]) -> None:
-    """Add the rows of a span to what was found; texts as numbers into `levels`, which grows."""
+def _within(group: RowGroup, span_ms: tuple[int, int]) -> tuple[NDArray[np.bool_], Ints]:
+    """Which rows of a group lie in a span, and their instants [s]."""
     stamps = digest.instants_ms(group["ts"])
     rows = (stamps >= span_ms[0]) & (stamps < span_ms[1])
-    if not rows.any():
-        return
-    for name, pieces in found.items():
-        chunk = group[name]
-        if not isinstance(chunk, Codes):
-            pieces.append(digest.instants_ms(chunk)[rows])
-            continue
-        texts = [level if isinstance(level, str) else "" for level in chunk.levels]
-        levels += [level for level in texts if level not in levels]
-        codes = np.array([levels.index(level) for level in texts], np.int64)
-        pieces.append(codes[chunk.codes][rows])
+    return rows, stamps[rows] // 1000
+
+
+def _take_jars(
+    group: RowGroup, found: _Found, span: tuple[int, int, int], jars: dict[str, _Jar]
+) -> int:
+    """Add the voltages of a row group to their units; gives its rows in the span."""
+    rows, t_s = _within(group, (1000 * span[0], 1000 * span[1]))
+    names = group["battery_id"]
+    if not isinstance(names, Codes):
+        raise ValueError("no ids")
+    volts, codes = digest.instants_ms(group["voltage_v"])[rows], names.codes[rows]
+    inside = (t_s >= found.start_s) & (t_s < found.end_s) & (volts != NULL)
+    for code in np.unique(codes).tolist():
+        mine = codes == code
+        jar = jars.setdefault(str(names.levels[code]), _Jar(_Bins(*span)))
+        jar.bins.take(t_s[mine], volts[mine])
+        jar.rows += int(np.count_nonzero(mine & inside))
+        jar.total += int(volts[mine & inside].sum())
+    return len(t_s)
 
 
 # --- remaining life -------------------------------------------------------------------------------

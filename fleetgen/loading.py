@@ -107,8 +107,9 @@ class DataSet:
             Ids; by default all.
         start, end
             From the one instant to before the other: dates, instants or their ISO texts, in local
-            time of the fleet without an offset. They bound the first instant of the table:
-            `ts`, of features the end of the window, of events their beginning.
+            time of the fleet without an offset. They bound the table's first column that is an
+            instant: `ts`, of features the end of the window, of `capacity_test_calc` the end of
+            the test, of other events their beginning.
 
         Returns
         -------

@@ -1,7 +1,8 @@
 """The door to pyarrow for reading: tables, and columns as the counts that were written.
 
-On the caller's thread alone: one of Arrow's own that holds a Python file when the interpreter ends
-takes the process down.
+On the caller's thread alone, but for what `scan` gives: a thread of Arrow's own that holds a Python
+file when the interpreter ends takes the process down. Of an object store `scan` gives it
+such files.
 """
 
 from __future__ import annotations
@@ -137,6 +138,9 @@ def scan(
     time_zone: str,
 ) -> ds.Dataset:
     """Files of one format as a data set of Arrow, which reads what is asked of it, on its threads.
+
+    In an object store these are Python files: whoever begins to read must read to the end, or let
+    go of the reader, before the interpreter ends.
 
     `names` must hold all columns that `rows` are chosen by.
     """
@@ -302,14 +306,7 @@ def iter_csv_groups(
     Arrow holds some 20 blocks of text and what they become.
     """
     wanted = [c for c in table.columns if columns is None or c.name in columns]
-    types = {c.name: arrow_type(c, "UTC") for c in table.columns}
-    options = pyarrow.csv.ConvertOptions(
-        column_types=types,
-        include_columns=[c.name for c in wanted],
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
+    options = _conversion(table, "UTC", [c.name for c in wanted])
     blocks = pyarrow.csv.ReadOptions(block_size=block_bytes, use_threads=False)
     with (
         _damage_told("gzip file of CSV"),
@@ -346,12 +343,7 @@ def _parquet_batches(table: Table, source: Source) -> Iterator[pa.Table]:
 
 
 def _csv_batches(table: Table, source: Source) -> Iterator[pa.Table]:
-    options = pyarrow.csv.ConvertOptions(
-        column_types={c.name: arrow_type(c, "UTC") for c in table.columns},
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
+    options = _conversion(table, "UTC")
     blocks = pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False)
     with (
         _damage_told("gzip file of CSV"),

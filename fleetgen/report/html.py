@@ -293,10 +293,6 @@ def _jars(content: Content, run: Run) -> str:
     return _table(heads, rows, "-nn-") + _figure("jars", drawing, caption)
 
 
-def _remaining(days: float | None) -> str:
-    return "over 20 years" if days is None else f"{days:,.0f} d"
-
-
 def _outage(content: Content, run: Run) -> str:
     shown, grid = content.outage, run.grid
     if shown is None:

@@ -1,8 +1,8 @@
 """Whether the values of a data set are sound: the usage guide's checklist, and the promises.
 
 Every check gives a value, the band in which it must lie, and the query behind it. Files are read
-once, part by part, on as many processes as a run would take; what is seen of a part are small sums
-that add up.
+part by part, on as many processes as a run would take, those of the leak test's string once more;
+what is seen of a part are small sums that add up.
 """
 
 from fleetgen.validate.check import run

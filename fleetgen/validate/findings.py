@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -46,13 +47,15 @@ class Finding:
         return f"{number(self.low)} to {number(self.high)}"
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
-        return {**asdict(self), "band": self.band, "ok": self.ok}
+        """All of it as JSON has it, which has no infinity: it is a text."""
+        value = self.value
+        told = value if value is None or math.isfinite(value) else number(value)
+        return {**asdict(self), "value": told, "band": self.band, "ok": self.ok}
 
 
 def number(value: float) -> str:
     """Give a number as people read it."""
-    if value == int(value):
+    if math.isfinite(value) and value == int(value):
         return f"{int(value):,}"
     return f"{value:.4g}"
 

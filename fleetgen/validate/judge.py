@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -207,10 +208,11 @@ def _kirchhoff(plan: Plan, seen: Seen) -> Iterator[Finding]:
     )
     gaps = (
         f"WITH j AS (SELECT ts, {queries.STRING_OF_JAR} AS string_id, sum(voltage_v) AS v, "
-        f"count(voltage_v) AS jars FROM {{telemetry_jar_raw}} WHERE {of_jar} GROUP BY ALL), "
+        f"count(voltage_v) AS jars FROM {{telemetry_jar_raw}} WHERE {of_jar} "
+        "AND isfinite(voltage_v) GROUP BY ALL), "
         "g AS (SELECT s.filename, string_id, mode, s.voltage_v, v - s.voltage_v AS gap, d.jars "
         "FROM {telemetry_string_raw} AS s JOIN j USING (ts, string_id) JOIN {string} AS d "
-        f"USING (string_id) WHERE j.jars = d.jars AND {of_string})"
+        f"USING (string_id) WHERE j.jars = d.jars AND {of_string} AND isfinite(s.voltage_v))"
     )
     level = f"({fixed} * voltage_v + {rest})"
     yield _worst(
@@ -300,7 +302,7 @@ def _states(place: Place, last: dict[str, float]) -> Finding:
     apart = [
         (abs(float(state["soh_pct"]) - last[unit]), unit)
         for unit, state in place.states.items()
-        if unit in last and isinstance(state.get("soh_pct"), int | float)
+        if math.isfinite(last.get(unit, math.nan)) and isinstance(state.get("soh_pct"), float)
     ]
     worst = max(apart, default=None)
     return Finding(
@@ -327,7 +329,9 @@ def _mean(
 
 def _means(seen: Seen) -> Iterator[Finding]:
     sound_v = f"{queries.sound(queries.POSITION, 'voltage_v')} AND {queries.UNTROUBLED}"
+    sound_v += " AND isfinite(voltage_v)"
     sound_c = f"{queries.sound(queries.POSITION, 'temperature_c')} AND {queries.UNTROUBLED}"
+    sound_c += " AND isfinite(temperature_c)"
     yield _mean(
         seen,
         "mean.float_voltage",
@@ -356,7 +360,7 @@ def _means(seen: Seen) -> Iterator[Finding]:
         bands.ROOM_MEAN_C,
         "mean room temperature [degC]",
         "SELECT avg(temperature_c) FROM {telemetry_env} "
-        f"WHERE {queries.sound('sensor_id', 'temperature_c')}",
+        f"WHERE isfinite(temperature_c) AND {queries.sound('sensor_id', 'temperature_c')}",
     )
     yield _mean(
         seen,
@@ -365,5 +369,6 @@ def _means(seen: Seen) -> Iterator[Finding]:
         "rise of",
         bands.JAR_RISE_K,
         "mean jar temperature above the room [K]",
-        "SELECT avg(t_delta_ambient_mean) FROM {feature_store}",
+        "SELECT avg(t_delta_ambient_mean) FROM {feature_store} "
+        "WHERE isfinite(t_delta_ambient_mean)",
     )

@@ -123,9 +123,11 @@ def fault_spans(
 
 
 def milli(values: NDArray[np.float32]) -> int:
-    """Sum of values in thousandths; what is no number is told of elsewhere."""
+    """Sum of values in thousandths; what is not finite is told of elsewhere."""
     total = float(np.sum(values, dtype=np.float64))
-    return round(1000 * total) if np.isfinite(total) else 0
+    if not np.isfinite(total):
+        total = float(np.sum(values[np.isfinite(values)], dtype=np.float64))
+    return round(1000 * total)
 
 
 def impossible(table: Table, columns: Mapping[str, Values]) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""One part's files, read once, a piece of each in memory at a time."""
+"""One part's files, each read once and unpacked a piece at a time."""
 
 from __future__ import annotations
 

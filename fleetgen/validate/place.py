@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -88,7 +89,12 @@ class Place:
         if STATES_FILE not in self.there:
             return {}
         try:
-            found = json.loads(self.store.get(STATES_FILE))
+            found = json.loads(
+                self.store.get(STATES_FILE),
+                parse_int=_finite,
+                parse_float=_finite,
+                parse_constant=_finite,
+            )
         except (StorageError, ValueError):
             return {}
         if not isinstance(found, dict):
@@ -124,14 +130,25 @@ def _check(table: Table, row: Row) -> None:
         raise ValueError("a row has more values than there are columns")
     for column in table.columns:
         text = row[column.name]
+        if text is None:
+            raise ValueError("a row has fewer values than there are columns")
         if text == "" and column.nullable:
             continue
         if column.kind == "instant":
-            datetime.fromisoformat(text)
+            if datetime.fromisoformat(text).tzinfo is None:
+                raise ValueError(f"{text!r:.40} has no offset")
         elif column.kind == "date":
             date.fromisoformat(text)
         elif column.kind in ("float", "int"):
-            float(text)
+            _finite(text)
+
+
+def _finite(text: str) -> float:
+    """Give a finite number; ValueError where a text is none."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r:.40} is no finite number")
+    return value
 
 
 def _ms(text: str) -> int:

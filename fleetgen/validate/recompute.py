@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import history
+from fleetgen import digest, history
 from fleetgen.derive import conditions, features
 from fleetgen.derive.conditions import Bank, Condition, Gates, Watched
 from fleetgen.errors import StorageError
@@ -39,7 +39,6 @@ from fleetgen.spec import (
     HistoryJob,
     Instants,
     PartJob,
-    Plain,
     RoomJob,
     RowGroup,
     StringJob,
@@ -331,7 +330,7 @@ class _String:
             ids = group["battery_id"]
             if not isinstance(ids, Codes):
                 raise ValueError(f"{path}: no ids")
-            window = (_ints(group["feature_ts"]) - ends.first_ms) // ends.step_ms
+            window = (digest.instants_ms(group["feature_ts"]) - ends.first_ms) // ends.step_ms
             for code, unit in enumerate(ids.levels):
                 mine = made.get(str(unit))
                 rows = np.flatnonzero(ids.codes == code)
@@ -343,7 +342,7 @@ class _String:
                 odd = np.zeros(rows.size, np.bool_)
                 first = ""
                 for name in names:
-                    unlike = _ints(group[name])[rows] != mine[name][at]
+                    unlike = digest.instants_ms(group[name])[rows] != mine[name][at]
                     first = first or (f"{unit}: {name}" if unlike.any() else "")
                     odd |= unlike
                 self._note(FEATURE_STORE.name, rows.size, int(odd.sum()), first)
@@ -373,29 +372,13 @@ def _groups(store: Store, path: str, table: Table) -> list[RowGroup]:
     return list(read(table, io.BytesIO(store.get(path))))
 
 
-def _ints(chunk: object) -> Ints:
-    match chunk:
-        case Plain(counts):
-            return counts
-        case Instants(first_ms, step_ms, rows):
-            return first_ms + step_ms * np.arange(rows)
-    raise ValueError("no counts")
-
-
 def _conditions(store: Store, part: StringJob) -> list[Condition]:
     """Rows of a part's alert conditions; there is no file of none."""
     path = part_path(part, ALERT_CONDITION.name)
     if not store.exists(path):
         return []
-    rows: list[Condition] = []
-    for group in _groups(store, path, ALERT_CONDITION):
-        columns = []
-        for column in ALERT_CONDITION.columns:
-            chunk = group[column.name]
-            if isinstance(chunk, Codes):
-                columns.append([chunk.levels[code] for code in chunk.codes])
-            else:
-                scale = 1000 if column.kind == "instant" else 1
-                columns.append((_ints(chunk) // scale).tolist())
-        rows += [Condition(*row) for row in zip(*columns, strict=True)]
-    return rows
+    return [
+        Condition(*row)
+        for group in _groups(store, path, ALERT_CONDITION)
+        for row in history.rows_in(group, ALERT_CONDITION)
+    ]

@@ -96,7 +96,7 @@ def _profiles(place: Place) -> Iterator[Finding]:
 
 
 def _batteries(place: Place, seen: Seen) -> Iterator[Finding]:
-    found = [each for each in place.states.values() if isinstance(each.get("soh_pct"), int | float)]
+    found = [each for each in place.states.values() if isinstance(each.get("soh_pct"), float)]
     days = place.plan.run.grid.duration_s / SECONDS_PER_DAY
     short = days <= bands.SHORT_RUN_DAYS and len(found) >= bands.FEW_BATTERIES
     low, high = bands.GUIDE_MEAN_SOH_PCT if short else (bands.LEAST_MEAN_SOH_PCT, 100.0)

@@ -81,6 +81,8 @@ class StringLook:
         on_battery = self._mode == _DISCHARGE
         drawn = self._current[on_battery]
         drawn = drawn[drawn == drawn]
+        for values in (self._voltage, self._current):
+            values[np.isinf(values)] = np.nan  # impossible, and told so: no sum holds it
         inside = int(np.count_nonzero(drawn < bands.DISCHARGE_CURRENT_A))
         self._seen.within("current.discharge", inside, drawn.size)
         edges = np.flatnonzero(np.diff(np.concatenate([[False], on_battery, [False]])))
@@ -101,7 +103,7 @@ class StringLook:
         # Half a watt of rounding, and what 32 bits make of the factors.
         off = np.abs(watts - product) > 0.5 + 1e-6 * np.abs(product) + 1e-3
         self._seen.counts["power"] += int(
-            np.count_nonzero(off | (np.isnan(watts) & ~np.isnan(product)))
+            np.count_nonzero(off | np.isinf(product) | (np.isnan(watts) & ~np.isnan(product)))
         )
 
     # --- its jars ---------------------------------------------------------------------------------
@@ -194,7 +196,7 @@ class StringLook:
         if len(self._part.jar_ids) < jars:
             return
         gap = self._jars_v - self._voltage
-        gap[self._jars != jars] = np.nan
+        gap[(self._jars != jars) | np.isinf(gap)] = np.nan
         known = ~np.isnan(gap)
         if not known.any():
             return
@@ -244,7 +246,11 @@ class StringLook:
         string = self._part.string
         rated_ah = string.model.rated_capacity_ah
         allowed = budgets.charge(rated_ah, self._errors)
-        held = rated_ah * np.nanmedian(np.stack([*self._charge.values()]), axis=0)
+        each = np.stack([*self._charge.values()])
+        each[np.isinf(each)] = np.nan
+        known = ~np.isnan(each).all(axis=0)
+        held = np.full(known.size, np.nan)
+        held[known] = rated_ah * np.nanmedian(each[:, known], axis=0)
         step_h = self._step_ms / 1000 / SECONDS_PER_HOUR
         for n, (a, b) in enumerate(self._edges.reshape(-1, 2).tolist()):
             missing_ah = float(held[2 * n] - held[2 * n + 1])

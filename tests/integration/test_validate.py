@@ -251,6 +251,22 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object]]] = {
         "files.closing",
         rows_of("maintenance_event", lambda rows: rows[0].update(started_at="noon")),
     ),
+    "instant without an offset": (
+        "files.closing",
+        rows_of("maintenance_event", lambda rows: rows[0].update(started_at="2025-01-03T09:00:00")),
+    ),
+    "resistance without a number": (
+        "files.closing",
+        rows_of("battery", lambda rows: rows[0].update(initial_resistance_mohm="nan")),
+    ),
+    "state without a number": (
+        "files.closing",
+        states(lambda s: s[f"{REC}-J01"].update(soh_pct=float("nan"))),
+    ),
+    "state beyond all numbers": (
+        "files.closing",
+        states(lambda s: s[f"{REC}-J01"].update(soh_pct=10**400)),
+    ),
     "states that are none": (
         "files.closing",
         lambda path: (path / "battery_states.json").write_text("[1]"),
@@ -258,6 +274,34 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "jar at 90 V": (
         "impossible.telemetry_jar_raw",
         in_part("telemetry_jar_raw", value("voltage_v", 90.0)),
+    ),
+    "jar at no finite voltage on float": (
+        "impossible.telemetry_jar_raw",
+        in_part("telemetry_jar_raw", value("voltage_v", float("inf"))),
+    ),
+    "all jars at no finite voltage": (
+        "voltage.float",
+        in_all("telemetry_jar_raw", value("voltage_v", float("inf"), slice(None))),
+    ),
+    "string at no finite voltage": (
+        "impossible.telemetry_string_raw",
+        in_all("telemetry_string_raw", value("voltage_v", float("-inf"), slice(None))),
+    ),
+    "power of no finite voltage": (
+        "power",
+        in_part("telemetry_string_raw", value("voltage_v", float("inf"))),
+    ),
+    "discharge of no finite current": (
+        "impossible.telemetry_string_raw",
+        in_all("telemetry_string_raw", added("current_a", float("-inf"), "mode", "discharge")),
+    ),
+    "charge without a number": (
+        "impossible.telemetry_jar_calc",
+        in_all("telemetry_jar_calc", value("soc_pct", float("inf"), slice(None))),
+    ),
+    "health without a number": (
+        "impossible.telemetry_jar_calc",
+        in_all("telemetry_jar_calc", value("soh_pct", float("inf"), slice(-1, None))),
     ),
     "jar without a number": (
         "impossible.telemetry_jar_raw",
@@ -479,6 +523,24 @@ def test_the_command_tells_and_exits(
     part(copy, "telemetry_jar_calc").unlink()
     assert main(words) == 1
     assert "files: 1, must be = 0" in capsys.readouterr().out
+
+
+def test_what_is_not_finite_is_told_as_text() -> None:
+    endless = validate.Finding("power", "power", float("inf"), None, 1.0, "SELECT 1")
+    lost = validate.Finding("mean", "mean", float("nan"), 0.0, 1.0, "SELECT 1")
+    assert (endless.ok, lost.ok) == (False, False)
+    assert "power: inf, must be <= 1: power" in validate.lines([endless, lost], "here")
+    told = json.loads(json.dumps([endless.as_json(), lost.as_json()], allow_nan=False))
+    assert [each["value"] for each in told] == ["inf", "nan"]
+
+
+def test_findings_are_told_though_their_file_cannot_be_written(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = str(tmp_path / "missing" / "checks.json")
+    words = ["validate", str(sound), "--progress", "none", "--workers", "1", "--json", nowhere]
+    assert main(words) == 3
+    assert "checks hold" in capsys.readouterr().out
 
 
 def test_what_is_not_finished_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
