@@ -11,7 +11,6 @@ import sys
 
 from benchmarks.bench import Bench
 from benchmarks.record import Figure, Grid, Result
-from benchmarks.scaling.simulation import Costs
 from benchmarks.scaling.sleepers import Observed, Sleepers, cluster
 
 WORKERS = 2
@@ -41,16 +40,6 @@ def measure(bench: Bench) -> Result:
         notes=f"Parts that take no time on {WORKERS} workers without CPU of their own; client, "
         "scheduler and workers are processes on the same cores. Workers ask for the next part as "
         "they end one, so that batches hold as many as end at the same moment.",
-    )
-
-
-def costs(sleepers: Sleepers, parts: int) -> Costs:
-    """CPU time per part of each kind of process."""
-    observed = sleepers.sleep([0.0] * parts)
-    return Costs(
-        observed.client_cpu_s / parts,
-        observed.scheduler_cpu_s / parts,
-        observed.hosts_cpu_s / parts,
     )
 
 

@@ -23,12 +23,22 @@ from unittest import mock
 import psutil
 
 from benchmarks.command import ROOT
+from benchmarks.scaling.simulation import Costs
 from fleetgen.execute import Engine, ExecutionSettings, open_engine
 
 PROCESSES = 4
 """Over which the workers are shared out: a process for each would need memory, not time."""
 
 _UP_S = 120.0
+
+# Hundreds of workers that look at themselves twice a second would need the cores that their parts
+# do not: on a cluster each has its own.
+_QUIET = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "60s",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "10s",
+}
+_HEARTBEAT = "30s"
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,12 @@ class Observed:
     client_cpu_s: float
     scheduler_cpu_s: float
     hosts_cpu_s: float
+
+    def costs(self, parts: int) -> Costs:
+        """CPU time of one of so many parts."""
+        return Costs(
+            self.client_cpu_s / parts, self.scheduler_cpu_s / parts, self.hosts_cpu_s / parts
+        )
 
 
 class Sleepers:
@@ -112,7 +128,7 @@ def _start(stack: ExitStack, module: list[str]) -> int:
     process = subprocess.Popen(
         [sys.executable, "-m", *module],
         cwd=ROOT,
-        env={**os.environ, "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"},
+        env={**os.environ, **_QUIET},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -143,7 +159,12 @@ async def _work(workers: int, file: str) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(workers):
             worker = Worker(
-                scheduler_file=file, nthreads=1, host="127.0.0.1", memory_limit=0, dashboard=False
+                scheduler_file=file,
+                nthreads=1,
+                host="127.0.0.1",
+                memory_limit=0,
+                dashboard=False,
+                heartbeat_interval=_HEARTBEAT,
             )
             await stack.enter_async_context(worker)
         await worker.finished()

@@ -1,8 +1,8 @@
 """How runs scale beyond this machine: a simulation, held against clusters that sleep.
 
-Its costs come from parts that take no time, on numbers of workers other than those on which it is
-held against parts that sleep as long as parts last. Beyond 256 workers nothing was measured: what
-is said there is extrapolated.
+Its costs are the CPU time that Dask's processes take for parts that sleep as long as parts last, on
+other numbers of workers than those on which its time is held against the clock. Beyond 256 workers
+nothing was measured: what is said there is extrapolated.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from statistics import fmean
 from unittest import mock
 
 from benchmarks.bench import Bench
-from benchmarks.command import ROOT, WORKER_ENVIRONMENT, Flags, Size
+from benchmarks.command import ROOT, WORKER_ENVIRONMENT, Flags, Observed, Size
 from benchmarks.record import Figure, Grid, Result
-from benchmarks.scaling import scheduler
 from benchmarks.scaling.simulation import Costs, Outcome, Place, simulate
 from benchmarks.scaling.sleepers import cluster
 from benchmarks.stages import plan_of, spread
@@ -31,11 +30,10 @@ FITTED_ON = (8, 32, 128)
 HELD_ON = (16, 64, 256)
 WITHIN = 0.15
 SLEEPS_PER_WORKER = 8
-NOTHING = 2000
-"""Parts that take no time, of which the costs are taken."""
-
 WORKERS = (1, 2, 8, 32, 128, 512, 1024, 2048, 4096, 10_000)
 STRINGS_TIMED = 4
+REDUCED = (1, 4)
+"""Locations of two runs, of whose reduce one follows for any number of parts."""
 MOST_PER_WORKER = 50
 FIGURE = ROOT / "docs" / "figures" / "scaling.png"
 
@@ -66,6 +64,7 @@ class Times:
     slow_paths: Sequence[float]
     parts: Sequence[float]
     histories: Sequence[float]
+    reduce: float
     reduce_per_part: float
     start: float
 
@@ -100,12 +99,10 @@ MODES = ("Dask", "Dask, 2 threads a worker", "array jobs")
 def measure(bench: Bench) -> Result:
     """Fit, hold against measured points, extrapolate, draw."""
     times = _times(bench)
-    nothing = 100 if bench.quick else NOTHING
     fitted_on, held_on = ((1, 2), (3,)) if bench.quick else (FITTED_ON, HELD_ON)
-    costs = [_costs(workers, nothing) for workers in fitted_on]
-    mean = Costs(*(fmean(getattr(c, n) for c in costs) for n in vars(costs[0])))
-    held = [_held(workers, mean, times.parts) for workers in held_on]
-    grown = extrapolated(times, mean, WORKERS[:3] if bench.quick else WORKERS)
+    costs = [_costs(workers, times.parts) for workers in fitted_on]
+    held = [_held(workers, costs[-1], times.parts) for workers in held_on]
+    grown = extrapolated(times, costs[-1], WORKERS[:3] if bench.quick else WORKERS)
     if not bench.quick:
         draw(grown, held)
     worst = max(abs(row[3] - 1) for row in held)
@@ -114,8 +111,8 @@ def measure(bench: Bench) -> Result:
             Figure(
                 "worst error of the simulation where it was held against", worst, "", None, 0.15
             ),
-            Figure("scheduler's CPU time per part", 1000 * mean.scheduler_s, "ms"),
-            Figure("client's CPU time per part", 1000 * mean.client_s, "ms"),
+            Figure("scheduler's CPU time per part", 1000 * costs[-1].scheduler_s, "ms"),
+            Figure("client's CPU time per part", 1000 * costs[-1].client_s, "ms"),
             Figure("a part's time", fmean(times.parts), "s"),
         ],
         runs=[{"costs": [vars(c) for c in costs], "times": vars(times), "held": held}],
@@ -132,7 +129,7 @@ def measure(bench: Bench) -> Result:
                 grown,
             ),
         ],
-        notes=f"Costs are of parts that take no time, on {fitted_on} workers. S3 with "
+        notes=f"Costs are those on {fitted_on[-1]} workers; {fitted_on} were looked at. S3 with "
         f"{REQUESTS_PER_S:,.0f} PUT per second for the whole data set, {REQUESTS} of them and "
         f"{STORE_S} s per part; one part in {1 / STRAGGLERS:.0f} takes {SLOWER:g} times as long. "
         "Slow paths, parts and histories follow one another; the reduce is one process. Array jobs "
@@ -151,10 +148,19 @@ def _times(bench: Bench) -> Times:
         ProcessPoolExecutor(1, context) as pool,
     ):
         timed = pool.submit(_timed, size.flags(), bench.directory()).result()
-    run = bench.generate({**bench.size(Size(2, 90)).flags(), **bench.on_workers})
-    reduce_s = run.wall_s - run.began_s["reduce"]
-    parts = 2 if bench.quick else 2 * 9 * 3
-    return replace(timed, reduce_per_part=reduce_s / parts, start=run.began_s["slow path"])
+    small, large = (
+        bench.generate({**bench.size(Size(locations, 90)).flags(), **bench.on_workers})
+        for locations in REDUCED
+    )
+    parts = 3 * 9 * (REDUCED[1] - REDUCED[0])
+    per_part = max(0.0, _reduce_s(large) - _reduce_s(small)) / parts
+    rest_s = max(0.0, _reduce_s(small) - 3 * 9 * REDUCED[0] * per_part)
+    start_s = large.began_s["slow path"]
+    return replace(timed, reduce=rest_s, reduce_per_part=per_part, start=start_s)
+
+
+def _reduce_s(run: Observed) -> float:
+    return run.wall_s - run.began_s["reduce"]
 
 
 def _timed(flags: Flags, out: Path) -> Times:
@@ -174,8 +180,7 @@ def _timed(flags: Flags, out: Path) -> Times:
         [_seconds(begin_job, job) for job in slow],
         [_seconds(begin_job, job) for job in strings],
         [_seconds(begin_history, job) for job in histories],
-        0.0,
-        0.0,
+        *(0.0, 0.0, 0.0),
     )
 
 
@@ -185,17 +190,20 @@ def _seconds(begin: object, job: object) -> float:
     return time.perf_counter() - start_s
 
 
-def _costs(workers: int, parts: int) -> Costs:
+def _costs(workers: int, lengths: Sequence[float]) -> Costs:
     with cluster(workers) as sleepers:
-        sleepers.sleep([0.0] * parts)
-        return scheduler.costs(sleepers, parts)
+        parts = _drawn(workers, lengths)
+        return sleepers.sleep(parts).costs(len(parts))
+
+
+def _drawn(workers: int, lengths: Sequence[float]) -> list[float]:
+    draw_of = random.Random(workers).choice
+    return [draw_of(lengths) for _ in range(SLEEPS_PER_WORKER * workers)]
 
 
 def _held(workers: int, costs: Costs, lengths: Sequence[float]) -> tuple[float, ...]:
-    draw_of = random.Random(workers).choice
-    parts = [draw_of(lengths) for _ in range(SLEEPS_PER_WORKER * workers)]
+    parts = _drawn(workers, lengths)
     with cluster(workers) as sleepers:
-        sleepers.sleep([0.0] * 2 * workers)
         place = Place(workers, costs, hosts=sleepers.hosts, cores=available_cores())
         said, seen = simulate(place, parts).seconds, sleepers.sleep(parts).wall_s
     return workers, said, seen, said / seen
@@ -241,7 +249,7 @@ def run(
     done.append(_simulated(place, load.parts, lambda count: _lengths(times.parts, count, 1, 2)))
     finishing = replace(light, workers=2, costs=costs) if array else light
     done.append(simulate(finishing, _lengths(times.histories, load.strings, growth, 3)))
-    reduce_s = times.reduce_per_part * load.parts
+    reduce_s = times.reduce + times.reduce_per_part * load.parts
     wide_s = times.start + done[0].seconds + done[1].seconds + (0 if array else done[2].seconds)
     narrow_s = reduce_s + (done[2].seconds if array else 0)
     busy_s = sum(outcome.busy_s for outcome in done)
