@@ -46,7 +46,7 @@ test: $(TESTABLE)
 	$(PYTEST) $(TOGETHER)
 
 unit: $(TESTABLE)
-	$(PYTEST) $(TOGETHER) -m "not slow"
+	$(PYTEST) $(TOGETHER) -m "not slow and not cluster"
 
 lint: $(TESTABLE)
 	$(BIN)/ruff check .
