@@ -45,6 +45,12 @@ class _Parser(argparse.ArgumentParser):
             self.error(f"{_UNKNOWN}{' '.join(rest)}")
         return known, rest
 
+    def _meant(self, flag: str) -> list[str]:
+        """Flag that ends as this one, or else looks like it."""
+        known = self._option_string_actions
+        ending = [name for name in known if name.endswith(f"-{flag.lstrip('-')}")]
+        return ending[:1] or get_close_matches(flag, known, 1)
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that there is one way out."""
         what, colon, words = message.partition(_UNKNOWN)
@@ -58,8 +64,7 @@ class _Parser(argparse.ArgumentParser):
                     if self.prog.endswith("generate")
                     else "there are more words than it takes"
                 )
-            close = [m for f in flags for m in get_close_matches(f, self._option_string_actions, 1)]
-            if close:
+            if close := [meant for flag in flags for meant in self._meant(flag)]:
                 message += f"; did you mean {' '.join(close)}?"
         if wrong := _CHOICE.search(message):
             choices = [text.strip("' ") for text in wrong[2].split(",")]

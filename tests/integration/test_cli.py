@@ -76,6 +76,7 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["--duration-days"], ["--duration-days", "--help"]),
         (["--progress", "loud"], ["--progress", "loud"]),
         (["--dur", "3"], ["--dur", "--help"]),
+        (["--days=3"], ["--days; did you mean --duration-days?"]),
         (["--duraton-days=3"], ["--duraton-days; did you mean --duration-days?"]),
         (["--from", "elsewhere"], ["--from 'elsewhere'", "give --output-dir"]),
     ],
