@@ -55,7 +55,7 @@ class Queue:
             time.sleep(0.2)
 
     def logs(self) -> str:
-        return "".join(f"\n{log}:\n{log.read_text()[-2000:]}" for log in self.place.glob("*.log"))
+        return "".join(f"\n{log}:\n{log.read_text()}" for log in self.place.glob("*.log"))
 
 
 @pytest.fixture
