@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from fleetgen import execute
 
@@ -147,26 +148,28 @@ class _Run(_Machine):
         self._computing = [False] * place.workers
         self._turn: list[deque[float]] = [deque() for _ in range(place.workers)]
 
-    def submit(self) -> None:
-        """Send the next part, if there is one."""
-        seconds = next(self._left, None)
-        if seconds is not None:
-            self._by_client(partial(self._by_scheduler, partial(self._assign, seconds)))
+    def submit(self, count: int = 1) -> None:
+        """Send the next parts, if there are any, together: nobody sees one before all are there."""
+        parts = list(islice(self._left, count))
+        if parts:
+            assign = partial(self._assign, parts)
+            self._by_client(partial(self._by_scheduler, assign, len(parts)), len(parts))
 
-    def _by_client(self, then: Then) -> None:
-        self.serve(self._client, self.place.costs.client_s / 2, then)
+    def _by_client(self, then: Then, count: int = 1) -> None:
+        self.serve(self._client, count * self.place.costs.client_s / 2, then)
 
-    def _by_scheduler(self, then: Then) -> None:
-        self.serve(self._scheduler, self.place.costs.scheduler_s / 2, then)
+    def _by_scheduler(self, then: Then, count: int = 1) -> None:
+        self.serve(self._scheduler, count * self.place.costs.scheduler_s / 2, then)
 
     def _by_host(self, worker: int, then: Then) -> None:
         self.serve(self._hosts[worker % len(self._hosts)], self.place.costs.worker_s / 2, then)
 
-    def _assign(self, seconds: float) -> None:
-        if self._idle:
-            self._receive(self._idle.popleft(), seconds)
-        else:
-            self._waiting.append(seconds)
+    def _assign(self, parts: Sequence[float]) -> None:
+        for seconds in parts:
+            if self._idle:
+                self._receive(self._idle.popleft(), seconds)
+            else:
+                self._waiting.append(seconds)
 
     def _receive(self, worker: int, seconds: float) -> None:
         self._turn[worker].append(seconds)
@@ -205,7 +208,6 @@ class _Run(_Machine):
 def simulate(place: Place, parts: Iterable[float]) -> Outcome:
     """Let a place do parts of these lengths [s]."""
     run = _Run(place, parts)
-    for _ in range(PARTS_PER_WORKER * place.workers):
-        run.submit()
+    run.submit(PARTS_PER_WORKER * place.workers)
     run.run()
     return Outcome(run.ended_s, run.busy_s, run.ended_s - min(run.computed_s))
