@@ -8,6 +8,7 @@ and its unit is in service an hour later. `test_plan.py` says so.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -186,6 +187,38 @@ class DataSet:
         entities = len({position(each) for each in table[TABLES[name].key[1]].unique().to_pylist()})
         values: np.ndarray = table[column].to_numpy().astype(np.float64).reshape(entities, -1)
         return values
+
+    def unlike(self, other: DataSet) -> list[str]:
+        """What is not byte by byte as in another, told so that a sporadic difference is known."""
+        if self.manifest == other.manifest:
+            return []
+        mine, its = (json.loads(each.manifest) for each in (self, other))
+        told = [
+            f"{name}: {mine['header'].get(name)} against {its['header'].get(name)}"
+            for name in sorted({*mine["header"], *its["header"]})
+            if mine["header"].get(name) != its["header"].get(name)
+        ]
+        listed = [{f["path"]: f for f in each["files"]} for each in (mine, its)]
+        for path in sorted({*listed[0], *listed[1]}):
+            a, b = (each.get(path) for each in listed)
+            if a is None or b is None:
+                told.append(f"{path}: only in one")
+            elif a != b:
+                digests = "equal" if a["digests"] == b["digests"] else "other"
+                told.append(f"{path}: {digests} digests, {_apart(self.path, other.path, path)}")
+        return told or ["the order of the files"]
+
+
+def _apart(a: Path, b: Path, path: str) -> str:
+    """The first place at which two files differ."""
+    one, two = ((each / path).read_bytes() for each in (a, b))
+    if path.endswith(".gz"):
+        one, two = gzip.decompress(one), gzip.decompress(two)
+    at = next((i for i, (x, y) in enumerate(zip(one, two, strict=False)) if x != y), None)
+    if at is None:
+        return f"{len(one)} and {len(two)} bytes that begin alike"
+    first = max(0, at - 60)
+    return f"at {at}: {one[first : at + 60]!r} against {two[first : at + 60]!r}"
 
 
 def differing(a: Digests, b: Digests, wanted: Iterable[Key] | None = None) -> list[Key]:
