@@ -27,7 +27,10 @@ from benchmarks.stages import plan_of, spread
 from fleetgen.execute import available_cores
 
 FITTED_ON = (8, 32, 128)
-HELD_ON = (16, 64, 256)
+SHAPED_ON = (16, 64, 256)
+"""Numbers of workers whose errors were seen while the form of the simulation was still changed."""
+HELD_ON = (24, 96, 192)
+"""Numbers of workers that were first looked at when its form no longer changed."""
 WITHIN = 0.15
 SLEEPS_PER_WORKER = 8
 WORKERS = (1, 2, 8, 32, 128, 512, 1024, 2048, 4096, 10_000)
@@ -99,12 +102,17 @@ MODES = ("Dask", "Dask, 2 threads a worker", "array jobs")
 def measure(bench: Bench) -> Result:
     """Fit, hold against measured points, extrapolate, draw."""
     times = _times(bench)
-    fitted_on, held_on = ((1, 2), (3,)) if bench.quick else (FITTED_ON, HELD_ON)
+    fitted_on, shaped_on, held_on = (
+        ((1, 2), (), (3,)) if bench.quick else (FITTED_ON, SHAPED_ON, HELD_ON)
+    )
     costs = [_costs(workers, times.parts) for workers in fitted_on]
-    held = [_held(workers, costs[-1], times.parts) for workers in held_on]
+    shaped, held = (
+        [_held(workers, costs[-1], times.parts) for workers in each]
+        for each in (shaped_on, held_on)
+    )
     grown = extrapolated(times, costs[-1], WORKERS[:3] if bench.quick else WORKERS)
     if not bench.quick:
-        draw(grown, held)
+        draw(grown, sorted([*shaped, *held]))
     worst = max(abs(row[3] - 1) for row in held)
     return Result(
         figures=[
@@ -115,12 +123,24 @@ def measure(bench: Bench) -> Result:
             Figure("client's CPU time per part", 1000 * costs[-1].client_s, "ms"),
             Figure("a part's time", fmean(times.parts), "s"),
         ],
-        runs=[{"costs": [vars(c) for c in costs], "times": vars(times), "held": held}],
+        runs=[
+            {
+                "costs": [vars(c) for c in costs],
+                "times": vars(times),
+                "shaped": shaped,
+                "held": held,
+            }
+        ],
         grids=[
             Grid(
                 "Parts that sleep, simulated and measured",
                 ("workers", "simulated, s", "measured, s", "simulated over measured"),
                 held,
+            ),
+            Grid(
+                "The same, seen while the form of the simulation was changed (twice)",
+                ("workers", "simulated, s", "measured, s", "simulated over measured"),
+                shaped,
             ),
             Grid(
                 "Extrapolated, not measured: time, share of the workers' time in which they "
@@ -314,7 +334,7 @@ def draw(
     worst = max(abs(row[3] - 1) for row in held)
     figure.suptitle(
         "Extrapolated by a simulation within "
-        f"{100 * worst:.0f} % of clusters of {min(HELD_ON)} to {max(HELD_ON)} sleeping workers\n"
+        f"{100 * worst:.0f} % of clusters of {held[0][0]} to {held[-1][0]} sleeping workers\n"
         "solid: Dask, 2 threads a worker; dotted: one thread; dashed: array jobs without Dask",
         fontsize=10,
         x=0.01,
