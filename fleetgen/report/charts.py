@@ -18,7 +18,6 @@ from fleetgen.report.content import (
     Lives,
     Outage,
     Place,
-    Sketch,
     Subject,
 )
 from fleetgen.report.figures import (
@@ -37,7 +36,7 @@ from fleetgen.report.figures import (
     tick_text,
 )
 from fleetgen.schema import ENV
-from fleetgen.spec import TimeGrid
+from fleetgen.spec import Sketch, TimeGrid
 from fleetgen.units import SECONDS_PER_DAY
 
 MOST_LABELS = 12

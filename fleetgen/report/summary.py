@@ -9,17 +9,7 @@ from typing import Any
 
 from fleetgen.derive.scores import Scores
 from fleetgen.schema import TABLES, THROUGHPUT_ERROR, THROUGHPUT_TRUE
-from fleetgen.spec import Receipt
-
-
-@dataclass
-class ColumnStatistics:
-    """A column over the whole run, in counts."""
-
-    rows: int = 0
-    total: int = 0
-    low: int = 2**62
-    high: int = -(2**62)
+from fleetgen.spec import Receipt, Sketch
 
 
 @dataclass
@@ -29,9 +19,7 @@ class Summary:
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     bytes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     files: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    columns: dict[str, ColumnStatistics] = field(
-        default_factory=lambda: defaultdict(ColumnStatistics)
-    )
+    columns: dict[str, Sketch] = field(default_factory=lambda: defaultdict(Sketch))
     profiles: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     soh_milli_pct: list[int] = field(default_factory=list)
@@ -60,11 +48,7 @@ class Summary:
             self.bytes[entry.table] += entry.bytes
             self.files[entry.table] += 1
         for name, sketch in receipt.statistics.items():
-            column = self.columns[name]
-            column.rows += sketch["rows"]
-            column.total += sketch["total"]
-            column.low = min(column.low, sketch["low"])
-            column.high = max(column.high, sketch["high"])
+            self.columns[name].take(sketch)
         self.events.update(str(row["event_type"]) for row in receipt.events)
         self.replaced += len(receipt.swaps)
         for state in receipt.states.values():
