@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fleetgen import __version__
 from fleetgen.errors import ConfigError, FleetgenError, StorageError
+from fleetgen.wording import many
 
 if TYPE_CHECKING:
     from fleetgen.config import RunConfig
@@ -459,7 +460,8 @@ def _reported(style: str, run: Callable[[Notify], Progress]) -> Progress:
     try:
         return run(notify)
     except KeyboardInterrupt:
-        safe = f"{safe_parts(last[0])} of {len(last[0].plan.parts)} parts safe" if last else "early"
+        parts = many(len(last[0].plan.parts), "part") if last else ""
+        safe = f"{safe_parts(last[0])} of {parts} safe" if last else "early"
         print(f"fleetgen: interrupted; {safe}; resume with the same command", file=sys.stderr)
         raise
     finally:
@@ -472,7 +474,7 @@ def _export(options: dict[str, Any]) -> int:
     wanted = options["single_file"], options["table"], options["output_dir"]
     for file in export(options["url"], *wanted, options["storage_option"] or ()):
         place = options["output_dir"] or options["url"]
-        print(f"{file.name} in {place}: {file.rows:,} rows, {file.bytes / 1e6:,.1f} MB")
+        print(f"{file.name} in {place}: {many(file.rows, 'row')}, {file.bytes / 1e6:,.1f} MB")
     return 0
 
 
@@ -525,7 +527,7 @@ def _estimate(options: dict[str, Any]) -> int:
 
     from fleetgen.calibrate import estimated
 
-    told = estimated(config)
+    told = estimated(config, lambda line: print(line, file=sys.stderr))
     print(json.dumps(told.as_json(), indent=1) if as_json else "\n".join(told.lines()))
     return 0
 
@@ -615,7 +617,8 @@ def _check_configs(files: Sequence[str], overrides: Sequence[str]) -> int:
         jars = sum(map(len, config.selected(config.to_fleet()).values()))
         run = config.run
         print(
-            f"{file}: ok; {jars:,} batteries, {run.duration_days:g} days from {run.start_date}, "
+            f"{file}: ok; {many(jars, 'battery', 'batteries')}, "
+            f"{many(run.duration_days, 'day')} from {run.start_date}, "
             f"a sample every {run.sampling_seconds} s"
         )
         for caution in config.cautions():

@@ -24,6 +24,7 @@ from fleetgen.io.store import Store, is_key, open_store
 from fleetgen.places import Options
 from fleetgen.spec import FileEntry, Receipt
 from fleetgen.units import SECONDS_PER_DAY
+from fleetgen.wording import many
 
 FORMAT = 1
 """Version of the control files; raised when an older fleetgen could not read them."""
@@ -281,7 +282,7 @@ def _days(duration_s: int) -> str:
 
 
 def _length(duration_s: int) -> str:
-    return f"{_days(duration_s)} day{'s' if duration_s != SECONDS_PER_DAY else ''}"
+    return many(duration_s / SECONDS_PER_DAY, "day")
 
 
 # --- parts ----------------------------------------------------------------------------------------

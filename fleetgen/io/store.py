@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from fleetgen.errors import StorageError
 from fleetgen.places import SUPPORTED, Options, holds_login
+from fleetgen.wording import many
 
 Data = bytes | bytearray | memoryview
 
@@ -299,7 +300,8 @@ def check_size(path: str, written: int, size: int | None) -> None:
     """Refuse a stream that came out with another size than was announced."""
     if size is not None and written != size:
         raise StorageError(
-            f"{path!r} came out as {written:,} bytes instead of {size:,}; it was not published"
+            f"{path!r} came out as {many(written, 'byte')} instead of {size:,}; "
+            "it was not published"
         )
 
 

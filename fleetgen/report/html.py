@@ -24,6 +24,7 @@ from fleetgen.report.summary import Summary
 from fleetgen.score import rates
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, iso_instant
+from fleetgen.wording import many
 
 MOST_ROWS = 30
 """Most rows of a table whose length a configuration decides."""
@@ -49,7 +50,7 @@ def page(
         ("checks", "Checks", _checks(found)),
         ("made", "How it was made", _made(summary, run, identity)),
     )
-    title = f"{_many(_batteries(summary), 'batter', 'y', 'ies')}, {_length(run.grid.duration_s)}"
+    title = f"{many(_batteries(summary), 'battery', 'batteries')}, {_length(run.grid.duration_s)}"
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -95,10 +96,6 @@ def _batteries(summary: Summary) -> int:
     return summary.batteries - summary.replaced
 
 
-def _many(count: int, word: str, one: str = "", more: str = "s") -> str:
-    return f"{count:,} {word}{one if count == 1 else more}"
-
-
 _SPACE = "\N{NO-BREAK SPACE}"
 
 _UNITS = (
@@ -115,7 +112,7 @@ def _length(seconds: int) -> str:
     for unit, name in _UNITS:
         count, seconds = divmod(seconds, unit)
         if count:
-            words.append(_many(count, name))
+            words.append(many(count, name))
     return " ".join(words[:2]) or "no time"
 
 
@@ -300,7 +297,7 @@ def _outage(content: Content, run: Run) -> str:
     when = _moment(shown.start_s, run)
     length = _length(shown.end_s - shown.start_s)
     words = (
-        f"{_many(content.outages, 'outage')} of the grid in this run. "
+        f"{many(content.outages, 'outage')} of the grid in this run. "
         f"The one that lay longest on a battery: {length} from {when}."
     )
     if not shown.channels or not len(shown.channels["volts"].t_s):
@@ -312,11 +309,11 @@ def _outage(content: Content, run: Run) -> str:
 
 def _outage_caption(shown: Outage, run: Run) -> str:
     seen = (
-        f"{shown.samples:,} samples lie in it"
+        f"{many(shown.samples, 'sample lies', 'samples lie')} in it"
         if shown.samples
         else f"No sample lies in it: they are {run.grid.interval_s:,} s apart"
     )
-    words = f"{shown.string_id}: the range of its {shown.jars} jars and their mean."
+    words = f"{shown.string_id}: the range of its {many(shown.jars, 'jar')} and their mean."
     if shown.weakest:
         words += f" The coloured line is {shown.weakest} ({shown.profile}), the lowest in the mean."
     return f"{words} {seen}."
@@ -339,7 +336,7 @@ def _calendar(content: Content, summary: Summary, run: Run) -> str:
     found = content.calendar
     if not (found.work or found.alerts or found.critical):
         return _none("calendar", "There was no alert and no maintenance in this run.")
-    bins = "a day" if found.bin_days == 1 else f"{found.bin_days} days"
+    bins = "a day" if found.bin_days == 1 else many(found.bin_days, "day")
     caption = f"A column is {bins}; the darker, the more. At the right the number in the run."
     figure = _figure("calendar", charts.calendar(found, run.grid), caption)
     names = {
@@ -368,8 +365,8 @@ def _life(content: Content, summary: Summary, run: Run) -> str:
         )
     day = charts.day_of(found.at_s, run.grid.utc_offset_s)
     caption = (
-        f"Predictions of {day} against the truth, {found.units:,} units; a square is a year, the "
-        "darker the more; on the dashed line they agree. "
+        f"Predictions of {day} against the truth, {many(found.units, 'unit')}; a square is a "
+        "year, the darker the more; on the dashed line they agree. "
         f"{_percent(found.within / found.units, 0)} of the lives lie within the 80 % interval."
     )
     values = {
@@ -425,7 +422,7 @@ def _made(summary: Summary, run: Run, identity: Mapping[str, Any]) -> str:
         "profiles": ", ".join(f"{p.name} {_percent(p.share)}" for p in run.scenario.profiles),
         "hazards": f"{run.scenario.hazard_scale:g} \N{MULTIPLICATION SIGN} those of the model",
         "instruments": _instruments(run),
-        "forced": f"{len(run.scenario.injections):,} events",
+        "forced": many(len(run.scenario.injections), "event"),
     }
     listed = "".join(f"<dt>{_t(name)}</dt><dd>{_t(value)}</dd>" for name, value in facts.items())
     command = "fleetgen generate --from _fleetgen/manifest.json --output-dir ANOTHER"

@@ -7,6 +7,7 @@ from fleetgen.report.summary import Summary
 from fleetgen.score import rates
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY
+from fleetgen.wording import many
 
 
 def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
@@ -16,7 +17,8 @@ def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
     lines = [
         "# Data generation report",
         "",
-        f"{summary.batteries - summary.replaced:,} batteries, {days:g} days from {grid.start}, a "
+        f"{many(summary.batteries - summary.replaced, 'battery', 'batteries')}, "
+        f"{many(days, 'day')} from {grid.start}, a "
         f"sample every {grid.interval_s} s, seed {run.seed}.",
         "",
         f"fleetgen {__version__}, plan digest `{run.plan_digest}`.",
