@@ -300,8 +300,8 @@ def _requests(plan: Plan) -> dict[str, int]:
             + (4 + single) * strings
             + 3 * histories
             + systems
-            + 3
+            + 4
         ),
         "HEAD": put + 5,
-        "LIST": 9 + (strings + rooms) // 1000,
+        "LIST": 10 + (strings + rooms) // 1000,
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fleetgen import __version__
 from fleetgen.errors import ConfigError, FleetgenError, StorageError
-from fleetgen.wording import many
+from fleetgen.wording import many, size
 
 if TYPE_CHECKING:
     from fleetgen.config import RunConfig
@@ -52,6 +52,15 @@ class _Parser(argparse.ArgumentParser):
         ending = [name for name in known if name.endswith(f"-{flag.lstrip('-')}")]
         return ending[:1] or get_close_matches(flag, known, 1)
 
+    def _taken(self) -> str:
+        """Say which words belong there without a flag."""
+        takes = [a.metavar or a.dest for a in self._actions if not a.option_strings]
+        if takes:
+            return f"one word too many; {self.prog} takes {' '.join(map(str, takes))} and flags"
+        ids = "; give ids behind --locations or --strings, and a place behind --output-dir"
+        told = f"a word without its flag; {self.prog} takes flags alone"
+        return told + ids * ("--locations" in self._option_string_actions)
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that there is one way out."""
         what, colon, words = message.partition(_UNKNOWN)
@@ -59,12 +68,7 @@ class _Parser(argparse.ArgumentParser):
             flags = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
             message = _UNKNOWN + " ".join(flags)
             if not flags:
-                message = (
-                    "a word stands there without its flag; give ids behind --locations or "
-                    "--strings, and a place behind --output-dir"
-                    if self.prog.endswith("generate")
-                    else "there are more words than it takes"
-                )
+                message = f"{_shown(words)}: {self._taken()}"
             if close := [meant for flag in flags for meant in self._meant(flag)]:
                 message += f"; did you mean {' '.join(close)}?"
         if wrong := _CHOICE.search(message):
@@ -72,6 +76,15 @@ class _Parser(argparse.ArgumentParser):
             if near := get_close_matches(wrong[1], choices, 1):
                 message += f"; did you mean {near[0]}?"
         raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def _shown(words: str) -> str:
+    """The first of some words of the command line, unless it is or holds a secret."""
+    from fleetgen.places import holds_login, names_secret
+
+    word = words.split()[0]
+    hidden = "=" in word or names_secret(word) or holds_login(word)
+    return "(not shown)" if hidden else repr(word[:60])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -424,7 +437,7 @@ def _generate(options: dict[str, Any]) -> int:
 
     last = _reported(style, lambda notify: generate(config, notify))
     if style != "none" and config.output.format != "none" and last.stage == "complete":
-        print(f"data set in {config.output.directory}; open report.html there")
+        _told_place(config.output.directory, last)
     return 0
 
 
@@ -439,10 +452,14 @@ def _finish(options: dict[str, Any]) -> int:
             notify=notify,
         )
 
-    _reported(options["progress"], run)
+    last = _reported(options["progress"], run)
     if options["progress"] != "none":
-        print(f"data set in {options['url']}; open report.html there")
+        _told_place(options["url"], last)
     return 0
+
+
+def _told_place(url: str, last: Progress) -> None:
+    print(f"data set in {url}: {size(last.data_bytes)} of data; open report.html there")
 
 
 def _reported(style: str, run: Callable[[Notify], Progress]) -> Progress:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fleetgen.config import RunConfig, from_identity, identity_digest, output_at, same_version
@@ -55,7 +56,10 @@ SMALL_RUN_ROWS = 4_000_000
 
 @dataclass(frozen=True)
 class Progress:
-    """State of a run, told at each step; `cautions` say where a law is stretched."""
+    """State of a run, told at each step; `cautions` say of what to beware.
+
+    `bytes_done` are those of parts so far, `data_bytes` those of all data of a complete set.
+    """
 
     stage: Stage
     plan: Plan
@@ -69,6 +73,7 @@ class Progress:
     bytes_done: int = 0
     dashboard_url: str | None = None
     cautions: tuple[str, ...] = ()
+    data_bytes: int = 0
 
 
 _HERE = ExecutionSettings("serial", 1)
@@ -115,7 +120,8 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     settings = settings_of(config, plan)
     workers = settings.workers or 1
     cost = estimate(plan, workers)
-    now = Progress("planned", plan, cost, workers, settings.executor, cautions=config.cautions())
+    cautions = (*config.cautions(), *there.cautions)
+    now = Progress("planned", plan, cost, workers, settings.executor, cautions=cautions)
     notify(now)
     if not whole and not store.remote:
         store.preflight()
@@ -144,10 +150,18 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
         where = settings if todo else settings_for(config, plan, plan.parts)
         now = _run_jobs(plan, todo, where, now, notify, store=store, histories=True)
         now = _close(config, plan, cost, store, now, notify)
+    return _complete(store, now, notify)
+
+
+def _complete(store: Store, now: Progress, notify: Notify) -> Progress:
+    """Clear up, and tell how much there is."""
     from fleetgen import reduce
+    from fleetgen.io import manifest
+    from fleetgen.report import summary
 
     reduce.clean(store)
-    now = replace(now, stage="complete")
+    data_bytes = summary.data_bytes(manifest.read_files(store))
+    now = replace(now, stage="complete", data_bytes=data_bytes)
     notify(now)
     return now
 
@@ -160,6 +174,7 @@ class _There:
     closed: bool = False
     done: frozenset[str] = frozenset()
     extents: tuple[int, ...] = ()
+    cautions: tuple[str, ...] = ()
 
 
 def _look(config: RunConfig, store: Store) -> _There:
@@ -167,12 +182,27 @@ def _look(config: RunConfig, store: Store) -> _There:
     from fleetgen.io import manifest
 
     if not store.exists(manifest.RUN):
-        return _There()
+        return _There(cautions=tuple(_neighbours(store)))
     manifest.check_identity(store, config.identity(), config.digest())
     # In this order, so that no more is seen as done than is, should another run be at work.
     closed = manifest.is_closed(store, config.digest(), config.run.duration_s)
     done = frozenset(manifest.receipts_done(store))
     return _There(True, closed, done, manifest.next_extents(store, config.run.duration_s))
+
+
+def _neighbours(store: Store) -> Iterator[str]:
+    """Say which data sets lie within a place that has none yet, or around it."""
+    from fleetgen.io import manifest
+
+    apart = "Both stay as they are; --output-dir keeps them apart"
+    mark = f"/{manifest.RUN}"
+    if inside := [name.removesuffix(mark) for name in store.names() if name.endswith(mark)]:
+        more = f" and {len(inside) - 1:,} more" if inside[1:] else ""
+        yield f"{store.url!r} has a data set inside it, {inside[0]!a}{more}. {apart}"
+    if "://" not in store.url:
+        for place in Path(os.path.abspath(store.url)).parents:
+            if (place / manifest.RUN).is_file():
+                yield f"{store.url!r} lies inside the data set in {str(place)!r}. {apart}"
 
 
 def _close(

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from fleetgen.pipeline import Notify, Progress, compiling
 from fleetgen.units import SECONDS_PER_DAY
-from fleetgen.wording import duration, many
+from fleetgen.wording import duration, many, size
 
 PLAIN_EVERY_S = 10.0
 FOUND = ("joined", "extended")
@@ -62,11 +62,11 @@ def planned(now: Progress) -> str:
     cost = now.estimate
     jars = sum(len(ids) for ids in now.plan.selected.values())
     files = many(cost.files, "file")
-    size = f"about {_bytes(cost.bytes)} on disk in at least {files}" if cost.files else "no files"
+    disk = f"about {size(cost.bytes)} on disk in at least {files}" if cost.files else "no files"
     made = (
         f"{many(jars, 'battery', 'batteries')}, "
-        f"{many(cost.rows['telemetry_jar_raw'], 'jar sample')}; {size}, about "
-        f"{_bytes(cost.memory_bytes)} of memory on {many(now.workers, 'worker')} ({now.executor})"
+        f"{many(cost.rows['telemetry_jar_raw'], 'jar sample')}; {disk}, about "
+        f"{size(cost.memory_bytes)} of memory on {many(now.workers, 'worker')} ({now.executor})"
     )
     return "\n".join([made, *(f"caution: {line}" for line in now.cautions)])
 
@@ -89,14 +89,6 @@ def share_made(now: Progress) -> str:
 
 def _receipts(now: Progress) -> str:
     return f"{now.jobs_done:,} of {many(now.jobs, 'part')} made"
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def _took(seconds: float) -> str:
@@ -223,6 +215,8 @@ def _json_lines(stream: TextIO) -> Notify:
             line["cautions"] = now.cautions
         if now.stage == "compiling":
             line["told"] = compiling()
+        if now.stage == "complete":
+            line["data_bytes"] = now.data_bytes
         print(json.dumps(line), file=stream, flush=True)
 
     return tell

@@ -1,4 +1,4 @@
-"""What is told, in one wording: counted things, lengths of time, and the names nearest to one."""
+"""What is told, in one wording: counts, lengths of time, sizes, and the names nearest to one."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ def duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Bytes as people say them, with three digits."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"
 
 
 def nearest(word: object, words: Iterable[str]) -> str:

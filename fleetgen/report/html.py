@@ -24,7 +24,7 @@ from fleetgen.report.summary import Summary
 from fleetgen.score import rates
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, iso_instant
-from fleetgen.wording import many
+from fleetgen.wording import many, size
 
 MOST_ROWS = 30
 """Most rows of a table whose length a configuration decides."""
@@ -137,7 +137,7 @@ def _tiles(content: Content, summary: Summary, found: Sequence[Check], run: Run)
         ("batteries", f"{_batteries(summary):,}"),
         ("locations", f"{len(content.places):,}"),
         ("jar samples", _compact(summary.rows["telemetry_jar_raw"])),
-        ("of data", _bytes(sum(summary.bytes.values()))),
+        ("of data", size(summary.data_bytes)),
         ("alerts", f"{alerts + critical:,}"),
         ("of them critical", f"{critical:,}"),
         ("replaced", f"{summary.replaced:,}"),
@@ -158,13 +158,6 @@ def _compact(count: int) -> str:
         if count >= scale:
             return f"{count / scale:.3g} {name}"
     return f"{count:,}"
-
-
-def _bytes(size: int) -> str:
-    for scale, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB")):
-        if size >= scale:
-            return f"{size / scale:.3g} {name}"
-    return f"{size / 1000:.3g} kB"
 
 
 _KINDS = {
@@ -400,10 +393,12 @@ def _checks(found: Sequence[Check]) -> str:
         )
         for c in found
     ]
-    table = _table(("what", "found", "wanted", ""), rows, "lnm-")
+    table = _table(("what", "found", "band", ""), rows, "lnn-")
     words = (
-        "Each is a comparison of numbers that were counted while the data were written. To look at "
-        "every file again: <code>fleetgen verify URL</code>."
+        "Numbers that were counted while the data were written, and the band in which each must "
+        "lie. These are a few: the full set, which reads every value again, is "
+        "<code>fleetgen validate URL</code>. Whether the files are still those that were written "
+        "tells <code>fleetgen verify URL</code>."
     )
     return f"<p>{words}</p>{table}"
 
@@ -444,6 +439,7 @@ def _made(summary: Summary, run: Run, identity: Mapping[str, Any]) -> str:
         f"<pre>{_t(command)}</pre>"
         f"{_forced(run)}"
         f"{_table(heads, rows, 'lnmnm')}"
+        f'<p class="note-text">{_t(summary.told_size())}</p>'
         "<details><summary>The plan, without fleet and selection</summary>"
         f"<pre>{_t(json.dumps(plan, indent=2, ensure_ascii=False))}</pre></details>"
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleetgen.wording import duration, many, nearest
+from fleetgen.wording import duration, many, nearest, size
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,11 @@ def test_a_number_has_the_plural_of_what_it_counts(
 
 def test_durations_are_told_as_people_say_them() -> None:
     assert [duration(s) for s in (5, 119, 600, 9000)] == ["5 s", "119 s", "10 min", "2.5 h"]
+
+
+def test_sizes_have_three_digits() -> None:
+    counts = (0, 999, 1_056_000, 999_600_000, 3_760_000_000, 2.5e12)
+    assert [size(n) for n in counts] == ["0 B", "999 B", "1.06 MB", "1 GB", "3.76 GB", "2.5 TB"]
 
 
 def test_the_nearest_names_or_the_first_few() -> None:
