@@ -134,11 +134,11 @@ def _tiles(content: Content, summary: Summary, found: Sequence[Check], run: Run)
     alerts = sum(counter.total() for counter in content.calendar.alerts.values())
     critical = sum(counter.total() for counter in content.calendar.critical.values())
     values = (
-        ("batteries", f"{_batteries(summary):,}"),
-        ("locations", f"{len(content.places):,}"),
-        ("jar samples", _compact(summary.rows["telemetry_jar_raw"])),
+        _tile(_batteries(summary), "battery", "batteries"),
+        _tile(len(content.places), "location"),
+        _tile(summary.rows["telemetry_jar_raw"], "jar sample"),
         ("of data", size(summary.data_bytes)),
-        ("alerts", f"{alerts + critical:,}"),
+        _tile(alerts + critical, "alert"),
         ("of them critical", f"{critical:,}"),
         ("replaced", f"{summary.replaced:,}"),
     )
@@ -147,6 +147,11 @@ def _tiles(content: Content, summary: Summary, found: Sequence[Check], run: Run)
     kind = "" if all(c.holds for c in found) else ' class="no"'
     tiles += f"<div><dt>checks hold</dt><dd{kind}>{held}</dd></div>"
     return f'<dl class="tiles">{tiles}</dl>'
+
+
+def _tile(count: int, one: str, more: str = "") -> tuple[str, str]:
+    """What is counted, and how many there are."""
+    return many(count, one, more).partition(" ")[2], _compact(count)
 
 
 def _percent(share: float, digits: int = 1) -> str:
@@ -383,10 +388,15 @@ def _days(value: float | None) -> str:
     return "none to tell" if value is None else f"{value:,.0f} d"
 
 
+def _name(text: str) -> str:
+    """A name that may be broken behind an underscore, where a screen is narrow."""
+    return _t(text).replace("_", "_<wbr>")
+
+
 def _checks(found: Sequence[Check]) -> str:
     rows = [
         (
-            f"{_t(c.name)} <small>{_t(c.of)}</small>",
+            f"{_name(c.name)} <small>{_name(c.of)}</small>",
             _t(c.found),
             _t(c.wanted),
             '<span class="yes">holds</span>' if c.holds else '<span class="no">FAILS</span>',

@@ -98,7 +98,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
         self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -463,6 +463,8 @@ def test_an_hour_of_one_battery(tmp_path: Path, form: str) -> None:
     text = (place / "report.html").read_text("utf-8")
     assert Page(text).open == []
     assert "1 battery, 1 hour" in text
+    assert "<dt>battery</dt><dd>1</dd>" in text
+    assert "<dt>location</dt><dd>1</dd>" in text
     for words in (
         "There is no outage on any battery in this run.",
         "There was no alert and no maintenance in this run.",
