@@ -148,7 +148,7 @@ def check_identity(store: Store, identity: Mapping[str, Any], digest: str) -> No
     raise StorageError(
         "\n  ".join(
             [
-                f"{store.url!r} holds a data set of another plan. {_way_out(store)} Differences "
+                f"{store.url!r} holds a data set of another plan: {_way_out(store)} Differences "
                 "(there -> here):",
                 *lines,
             ]
@@ -159,7 +159,7 @@ def check_identity(store: Store, identity: Mapping[str, Any], digest: str) -> No
 def _way_out(store: Store) -> str:
     """What to do where another data set lies."""
     removal = f"fleetgen clean {shlex.quote(store.url)} --all"
-    return f"Choose another --output-dir, or remove this one by `{removal}`."
+    return f"choose another --output-dir, or remove this one by `{removal}`."
 
 
 def read_run(store: Store) -> RunRecord:
@@ -247,7 +247,7 @@ def next_extents(store: Store, duration_s: int) -> tuple[int, ...]:
         return (*there, duration_s)
     raise StorageError(
         f"{store.url!r} holds {_length(there[-1])} of this plan, not {_length(duration_s)}: {why}. "
-        f"Give --duration-days {_days(there[-1])}. {_way_out(store)}"
+        f"Give --duration-days {_days(there[-1])}, or {_way_out(store)}"
     )
 
 

@@ -121,6 +121,8 @@ def test_the_command_takes_the_flags_of_generate(
     assert main(["estimate", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "telemetry_jar_raw                   6,912 rows" in lines
+    assert [line for line in lines if line.endswith(" s with 1 worker")]
+    assert [line for line in lines if line.endswith("no faster with more than 1 worker")]
     assert main(["estimate", "--json", *flags]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["estimate"]["rows"]["telemetry_jar_raw"] == 24 * 288

@@ -196,7 +196,7 @@ MISTAKES: list[Mistake] = [
         [
             "another plan",
             "run.seed: 42 -> 1",
-            "Choose another --output-dir",
+            "choose another --output-dir",
             "fleetgen clean ",
             " --all",
         ],
