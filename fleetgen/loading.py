@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -35,13 +36,13 @@ RUL_TRUTH = "rul_truth"
 """Table of the labels: a row for each battery and local midnight."""
 
 
-def open(url: str, storage_options: Sequence[str] = ()) -> DataSet:
+def open(url: str | os.PathLike[str], storage_options: Sequence[str] = ()) -> DataSet:
     """Open a finished data set.
 
     Parameters
     ----------
     url
-        A directory, or `s3://bucket/prefix`.
+        A directory, as a text or a path, or `s3://bucket/prefix`.
     storage_options
         Texts `name=value`, for `s3://` alone.
 
@@ -52,7 +53,9 @@ def open(url: str, storage_options: Sequence[str] = ()) -> DataSet:
     StorageError
         Nothing finished lies there.
     """
-    store = open_at(url, storage_options)
+    if not isinstance(url, str | os.PathLike):
+        raise ConfigError(f"url = {url!r:.60}: must be a directory or s3://bucket/prefix")
+    store = open_at(os.fspath(url), storage_options)
     if not manifest.is_marked(store):
         raise StorageError(
             f"{store.url!r} holds no finished data set; make it, or finish it with the command "

@@ -201,7 +201,7 @@ def _neighbours(store: Store) -> Iterator[str]:
         yield f"{store.url!r} has a data set inside it, {inside[0]!a}{more}. {apart}"
     if "://" not in store.url:
         for place in Path(os.path.abspath(store.url)).parents:
-            if (place / manifest.RUN).is_file():
+            if os.path.isfile(place / manifest.RUN):
                 yield f"{store.url!r} lies inside the data set in {str(place)!r}. {apart}"
 
 

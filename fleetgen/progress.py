@@ -247,9 +247,9 @@ def _bar() -> tuple[Notify, Callable[[], None]]:
         if now.stage in FOUND:
             console.print(found(now), highlight=False)
             return
-        if now.stage == "compiling":
-            console.print(compiling(), highlight=False)
         if now.stage in ("compiling", "compiled"):
+            words = compiling() if now.stage == "compiling" else now.stage
+            console.print(words, highlight=False, soft_wrap=True)
             bar.update(task, description=now.stage, state="")
             return
         if now.dashboard_url and now.stage == "slow path" and now.jobs_done == 0:

@@ -66,6 +66,20 @@ def test_programs_are_told_in_lines_of_json(tmp_path: Path, cold: Loads) -> None
     assert [line for line in lines if "told" in line] == [lines[1]]
 
 
+def test_a_bar_has_lines_above_it(
+    tmp_path: Path, cold: Loads, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell, close = reporter("bar")
+    try:
+        generate(tiny.config(output__directory=str(tmp_path / "set"), run__duration_days=1), tell)
+    finally:
+        close()
+    lines = capsys.readouterr().err.splitlines()
+    at = next(n for n, line in enumerate(lines) if "compiling the model once" in line)
+    assert lines[at].endswith("kept in /home/her/.cache/fleetgen/py3.12-ab")
+    assert "compiled" in [line.strip() for line in lines[at:]]
+
+
 def test_who_wants_no_progress_gets_none(
     tmp_path: Path, cold: Loads, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -181,7 +181,9 @@ def test_what_there_is_not_is_told(places: dict[str, Path], chosen: dict, told: 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path, places: dict[str, Path]) -> None:
     with pytest.raises(StorageError, match="no finished data set"):
-        fleetgen.open(str(tmp_path))
+        fleetgen.open(tmp_path)
+    with pytest.raises(ConfigError, match="url = None: must be a directory or s3://"):
+        fleetgen.open(None)  # type: ignore[arg-type]
     short = tiny.generate(tmp_path / "short", run__duration_days=0.03)
     assert len(fleetgen.open(str(short)).training_frame()) == 0  # shorter than a window
     bare = tiny.generate(tmp_path / "bare", run__duration_days=0.5)
