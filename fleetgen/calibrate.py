@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
-from fleetgen import jit, pipeline, warm
+from fleetgen import pipeline
 from fleetgen.config import RunConfig
 from fleetgen.execute import ExecutionSettings, available_cores
 from fleetgen.io import manifest
 from fleetgen.plan import (
     SINGLE_BYTES_PER_ROW,
-    SINGLE_ROWS_PER_SECOND,
     Estimate,
     Plan,
     estimate,
@@ -30,6 +29,7 @@ from fleetgen.schema import FEATURE_STORE, TELEMETRY
 from fleetgen.spec import FileEntry, PartJob, RoomJob, SlowPathJob, StringJob
 from fleetgen.task import NOWHERE, make_part, slow_path_of, walk
 from fleetgen.units import SECONDS_PER_DAY, day_date
+from fleetgen.wording import duration, many
 
 J = TypeVar("J", StringJob, RoomJob)
 
@@ -38,6 +38,9 @@ ENOUGH_S = 2.0
 
 PARTS_PER_WORKER = 4
 """Parts that each worker must have, for none to wait for another's last one."""
+
+SINGLE_ROWS_PER_SECOND = 6_000_000
+"""Rows per second of a single file, out of parts in Parquet."""
 
 _SHORT_DAYS = 2
 _SYSTEMS = 2
@@ -69,11 +72,13 @@ _ENTRY_SHARE = 0.7
 class Told:
     """An estimate with what it rests on.
 
-    `requests` are those of an object store, by method. `scales_to` are the workers beyond which
-    the plan has too few parts. `part_seconds` is what a part of this plan takes one core here.
+    `seconds` is how long the run takes on this machine, its compiled code in place. `requests` are
+    those of an object store, by method. `scales_to` are the workers beyond which the plan has too
+    few parts. `part_seconds` is what a part of this plan takes one core here.
     """
 
     estimate: Estimate
+    seconds: float
     requests: dict[str, int]
     workers: int
     executor: str
@@ -89,31 +94,25 @@ class Told:
         """Tell it."""
         cost = self.estimate
         for name, rows in cost.rows.items():
-            yield f"{name:<24} {rows:>16,} rows"
+            count, noun = many(rows, "row").split()
+            yield f"{name:<24} {count:>16} {noun}"
         yield f"{'files of parts':<24} {cost.files:>16,}"
         yield f"{'on disk':<24} {cost.bytes / 1e6:>16,.1f} MB"
         yield f"{'memory':<24} {cost.memory_bytes / 1e6:>16,.0f} MB"
-        yield f"{'time':<24} {duration(cost.seconds):>16} with {self.workers} workers"
+        yield f"{'time':<24} {duration(self.seconds):>16} with {many(self.workers, 'worker')}"
         asked = ", ".join(f"{count:,} {name}" for name, count in self.requests.items())
         if asked:
             yield f"on an object store, about {asked} requests"
         yield (
-            f"{self.parts:,} parts of {self.part_seconds:.2f} s each: more than "
-            f"{self.scales_to:,} workers make it no faster"
+            f"{many(self.parts, 'part')} of {self.part_seconds:.2f} s: no faster with more than "
+            f"{many(self.scales_to, 'worker')}"
         )
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def estimated(config: RunConfig) -> Told:
+def estimated(config: RunConfig, tell: Callable[[str], None] = lambda _: None) -> Told:
     """What a run of this configuration would take; computes for about two seconds.
+
+    `tell` is told when the model must be compiled before.
 
     Raises
     ------
@@ -122,8 +121,7 @@ def estimated(config: RunConfig) -> Told:
     """
     plan = make_plan(config, config.output.directory)
     settings = pipeline.settings_of(config, plan)
-    if jit.COLD:
-        warm.load()
+    pipeline.compiled(tell)
     return told(plan, settings, measured(plan))
 
 
@@ -233,8 +231,8 @@ def told(plan: Plan, settings: ExecutionSettings, speed: Speed) -> Told:
         estimate=replace(
             cost,
             bytes=_bytes(plan, cost, speed) if plan.run.format != "none" else 0,
-            seconds=_seconds(plan, cost, speed, settings.executor, cores),
         ),
+        seconds=_seconds(plan, cost, speed, settings.executor, cores),
         requests=_requests(plan),
         workers=workers,
         executor=settings.executor,
@@ -302,8 +300,8 @@ def _requests(plan: Plan) -> dict[str, int]:
             + (4 + single) * strings
             + 3 * histories
             + systems
-            + 3
+            + 4
         ),
         "HEAD": put + 5,
-        "LIST": 9 + (strings + rooms) // 1000,
+        "LIST": 10 + (strings + rooms) // 1000,
     }

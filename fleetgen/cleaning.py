@@ -21,6 +21,7 @@ from fleetgen.schema import PARTED
 from fleetgen.task import CHECKPOINTS, MEMBERS, part_path, part_tables
 from fleetgen.timings import TIMINGS
 from fleetgen.units import SECONDS_PER_HOUR
+from fleetgen.wording import many
 
 _ID = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
 _SPAN = r"\d{4}-\d\d-\d\d-\d{1,2}"
@@ -63,13 +64,12 @@ class Cleaned:
             places.setdefault(key.partition("/")[0], []).append(key)
         for place, keys in places.items():
             if len(keys) > _SHOWN:
-                yield f"{done} {len(keys):,} files in {place}/"
+                yield f"{done} {many(len(keys), 'file')} in {place}/"
             else:
                 yield from (f"{done} {key}" for key in keys)
         yield from (f"kept {ascii(name)[1:-1]}, which is not ours" for name in self.strangers)
         count = len(self.leftovers) + len(self.keys)
-        files = "file" if count == 1 else "files"
-        yield f"{done} {count:,} {files}" if count else "nothing to remove"
+        yield f"{done} {many(count, 'file')}" if count else "nothing to remove"
 
 
 def clean(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fleetgen import __version__
 from fleetgen.errors import ConfigError, FleetgenError, StorageError
+from fleetgen.wording import many, size
 
 if TYPE_CHECKING:
     from fleetgen.config import RunConfig
@@ -51,6 +52,15 @@ class _Parser(argparse.ArgumentParser):
         ending = [name for name in known if name.endswith(f"-{flag.lstrip('-')}")]
         return ending[:1] or get_close_matches(flag, known, 1)
 
+    def _taken(self) -> str:
+        """Say which words belong there without a flag."""
+        takes = [a.metavar or a.dest for a in self._actions if not a.option_strings]
+        if takes:
+            return f"one word too many; {self.prog} takes {' '.join(map(str, takes))} and flags"
+        ids = "; give ids behind --locations or --strings, and a place behind --output-dir"
+        told = f"a word without its flag; {self.prog} takes flags alone"
+        return told + ids * ("--locations" in self._option_string_actions)
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that there is one way out."""
         what, colon, words = message.partition(_UNKNOWN)
@@ -58,12 +68,7 @@ class _Parser(argparse.ArgumentParser):
             flags = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
             message = _UNKNOWN + " ".join(flags)
             if not flags:
-                message = (
-                    "a word stands there without its flag; give ids behind --locations or "
-                    "--strings, and a place behind --output-dir"
-                    if self.prog.endswith("generate")
-                    else "there are more words than it takes"
-                )
+                message = f"{_shown(words)}: {self._taken()}"
             if close := [meant for flag in flags for meant in self._meant(flag)]:
                 message += f"; did you mean {' '.join(close)}?"
         if wrong := _CHOICE.search(message):
@@ -71,6 +76,15 @@ class _Parser(argparse.ArgumentParser):
             if near := get_close_matches(wrong[1], choices, 1):
                 message += f"; did you mean {near[0]}?"
         raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def _shown(words: str) -> str:
+    """The first of some words of the command line, unless it is or holds a secret."""
+    from fleetgen.places import holds_login, names_secret
+
+    word = words.split()[0]
+    hidden = "=" in word or names_secret(word) or holds_login(word)
+    return "(not shown)" if hidden else repr(word[:60])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -423,7 +437,7 @@ def _generate(options: dict[str, Any]) -> int:
 
     last = _reported(style, lambda notify: generate(config, notify))
     if style != "none" and config.output.format != "none" and last.stage == "complete":
-        print(f"data set in {config.output.directory}; open report.html there")
+        _told_place(config.output.directory, last)
     return 0
 
 
@@ -438,10 +452,14 @@ def _finish(options: dict[str, Any]) -> int:
             notify=notify,
         )
 
-    _reported(options["progress"], run)
+    last = _reported(options["progress"], run)
     if options["progress"] != "none":
-        print(f"data set in {options['url']}; open report.html there")
+        _told_place(options["url"], last)
     return 0
+
+
+def _told_place(url: str, last: Progress) -> None:
+    print(f"data set in {url}: {size(last.data_bytes)} of data; open report.html there")
 
 
 def _reported(style: str, run: Callable[[Notify], Progress]) -> Progress:
@@ -459,7 +477,8 @@ def _reported(style: str, run: Callable[[Notify], Progress]) -> Progress:
     try:
         return run(notify)
     except KeyboardInterrupt:
-        safe = f"{safe_parts(last[0])} of {len(last[0].plan.parts)} parts safe" if last else "early"
+        parts = many(len(last[0].plan.parts), "part") if last else ""
+        safe = f"{safe_parts(last[0])} of {parts} safe" if last else "early"
         print(f"fleetgen: interrupted; {safe}; resume with the same command", file=sys.stderr)
         raise
     finally:
@@ -472,7 +491,7 @@ def _export(options: dict[str, Any]) -> int:
     wanted = options["single_file"], options["table"], options["output_dir"]
     for file in export(options["url"], *wanted, options["storage_option"] or ()):
         place = options["output_dir"] or options["url"]
-        print(f"{file.name} in {place}: {file.rows:,} rows, {file.bytes / 1e6:,.1f} MB")
+        print(f"{file.name} in {place}: {many(file.rows, 'row')}, {file.bytes / 1e6:,.1f} MB")
     return 0
 
 
@@ -525,7 +544,7 @@ def _estimate(options: dict[str, Any]) -> int:
 
     from fleetgen.calibrate import estimated
 
-    told = estimated(config)
+    told = estimated(config, lambda line: print(line, file=sys.stderr))
     print(json.dumps(told.as_json(), indent=1) if as_json else "\n".join(told.lines()))
     return 0
 
@@ -615,7 +634,8 @@ def _check_configs(files: Sequence[str], overrides: Sequence[str]) -> int:
         jars = sum(map(len, config.selected(config.to_fleet()).values()))
         run = config.run
         print(
-            f"{file}: ok; {jars:,} batteries, {run.duration_days:g} days from {run.start_date}, "
+            f"{file}: ok; {many(jars, 'battery', 'batteries')}, "
+            f"{many(run.duration_days, 'day')} from {run.start_date}, "
             f"a sample every {run.sampling_seconds} s"
         )
         for caution in config.cautions():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from fleetgen.errors import ConfigError
 from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION, TABLES, Column, Table
+from fleetgen.wording import nearest
 
 _WIDTH = 100
 
@@ -24,9 +24,7 @@ def chosen(name: str | None) -> list[Table]:
     if name is None:
         return [*TABLES.values()]
     if name not in TABLES:
-        close = get_close_matches(name, TABLES)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(TABLES)}"
-        raise ConfigError(f"no such table {name!r:.60}; {hint}")
+        raise ConfigError(f"no such table {name!r:.60}; {nearest(name, TABLES)}")
     return [TABLES[name]]
 
 

@@ -25,6 +25,7 @@ from fleetgen.execute import (
 )
 from fleetgen.io.store import Store, open_store
 from fleetgen.plan import CLIENT_BYTES, WORKER_BYTES
+from fleetgen.wording import many
 from fleetgen.workers import look_at
 
 CLOCKS_APART_S = 5.0
@@ -127,7 +128,8 @@ def _cores() -> Finding:
 def _memory() -> Finding:
     free, cores = available_memory(), available_cores()
     needed = CLIENT_BYTES + cores * WORKER_BYTES
-    told = f"{free / 1e9:.1f} GB are available; a run on {cores} workers takes {needed / 1e9:.1f}"
+    run = f"a run on {many(cores, 'worker')}"
+    told = f"{free / 1e9:.1f} GB are available; {run} takes {needed / 1e9:.1f}"
     if free >= needed:
         return Finding("ok", "memory", told)
     workers = max(1, (free - CLIENT_BYTES) // WORKER_BYTES)
@@ -151,7 +153,7 @@ def _room(what: str, place: str) -> Finding:
 def _compile_cache() -> Finding:
     from fleetgen import jit
 
-    directory = os.environ.get("NUMBA_CACHE_DIR", "")
+    directory = jit.KEPT_IN
     way_out = "set XDG_CACHE_HOME to a directory that can be written"
     if not directory or not os.access(directory, os.W_OK):
         told = f"none can be written, so that each run compiles anew (half a minute); {way_out}"

@@ -35,7 +35,6 @@ from fleetgen.report.content import (
     Lives,
     Outage,
     Place,
-    Sketch,
     Subject,
     binned,
 )
@@ -50,7 +49,7 @@ from fleetgen.schema import (
     STRING_RAW,
     Table,
 )
-from fleetgen.spec import NULL, Codes, PartJob, Receipt, RowGroup, StringJob
+from fleetgen.spec import NULL, Codes, PartJob, Receipt, RowGroup, Sketch, StringJob
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, day_date
 
 Receipts = Callable[[], Iterator[Receipt]]

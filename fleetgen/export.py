@@ -16,7 +16,6 @@ from functools import partial
 from typing import TypeVar
 
 from fleetgen.config import output_at
-from fleetgen.config.faults import nearest
 from fleetgen.errors import ConfigError, StorageError
 from fleetgen.execute import available_cores
 from fleetgen.io import csv, manifest
@@ -25,6 +24,7 @@ from fleetgen.io.store import Store, open_store
 from fleetgen.schema import PARTED, SINGLE_FILES, TABLES, SingleForm, Table
 from fleetgen.spec import FileEntry, RowGroup
 from fleetgen.units import SECONDS_PER_HOUR
+from fleetgen.wording import nearest
 
 COMPARED_BYTES = 4096
 """Text at the beginning of a file by which it is known as an earlier export."""

@@ -11,6 +11,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,53 +32,66 @@ _KERNEL_SOURCES = (
 """Modules that hold kernels, and those whose constants they take."""
 
 
-def _cache_directory() -> Path:
-    """User cache of compiled code, one directory per Python and digest of the kernels' sources.
+def _version() -> tuple[str, str]:
+    """Python and digest of the kernels' sources; and digest of where these lie, and since when.
 
-    numba looks at the age of a kernel's own file only; what it calls, and the constants that are
-    compiled into it, may live in others.
+    numba knows a kernel by its file's path and age only; what it calls, and the constants that are
+    compiled into it, may live in others. So each version has a directory of its own.
     """
-    sources = hashlib.sha256()
+    sources, places = hashlib.sha256(), hashlib.sha256()
     package = Path(__file__).parent
     for pattern in _KERNEL_SOURCES:
         for path in sorted(package.glob(pattern)):
             sources.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+            places.update(f"{path}\0{path.stat().st_mtime_ns}\0".encode(errors="replace"))
     python = f"py{sys.version_info.major}.{sys.version_info.minor}"
-    return base / "fleetgen" / f"{python}-{sources.hexdigest()[:16]}"
+    return f"{python}-{sources.hexdigest()[:16]}", places.hexdigest()[:16]
 
 
-def _use_cache() -> bool:
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return True
-    directory = _cache_directory()
+def _cache_directory(version: str) -> str:
+    """User cache of compiled code of a version; empty where none can be written."""
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        return given
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    directory = base / "fleetgen" / version
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:  # a home that cannot be written: compile each time
-        return False
+        return ""
     os.environ["NUMBA_CACHE_DIR"] = str(directory)
-    return True
+    return str(directory)
 
 
-def _is_cold() -> bool:
-    directory = Path(os.environ.get("NUMBA_CACHE_DIR", ""))
-    return _CACHE and next(directory.rglob("*.nbi"), None) is None
-
-
-_CACHE = _use_cache()
-COLD = _is_cold()
-"""Whether the cache held no compiled kernel when this process began."""
+_VERSION, _PLACE = _version()
+KEPT_IN = _cache_directory(_VERSION)
+"""Directory of compiled code; empty where none can be written."""
+_WHOLE = Path(KEPT_IN, f"{_VERSION}-{_PLACE}.whole")
+"""Stands beside compiled code that is all there: a first run may have been interrupted."""
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_OPT", "2")  # as fast as 3 here, and compiles in two thirds of the time
 
 import numba  # noqa: E402  (reads the cache directory when it is imported)
 
+_PLAIN: bool = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+COLD = not _PLAIN and not (KEPT_IN and _WHOLE.exists())
+"""Whether kernels must be compiled that this process needs."""
+
+
+def keep() -> None:
+    """Note that all kernels are compiled by now, so that later processes find them."""
+    global COLD
+    if COLD and KEPT_IN:
+        with suppress(OSError):
+            _WHOLE.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _WHOLE.touch()
+    COLD = False
+
 
 def kernel(function: _Function) -> _Function:
     """`function`, compiled on first use: no GIL, IEEE semantics, cached."""
     compile_later = numba.njit(  # type: ignore[call-overload]
-        nogil=True, cache=_CACHE, error_model="numpy", fastmath=False, no_cfunc_wrapper=True
+        nogil=True, cache=bool(KEPT_IN), error_model="numpy", fastmath=False, no_cfunc_wrapper=True
     )
     compiled: _Function = compile_later(function)
     return compiled

@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fleetgen.config.faults import nearest
 from fleetgen.errors import ConfigError, StorageError
 from fleetgen.export import open_at, utc_offset_s
 from fleetgen.io import manifest
 from fleetgen.io.dataset import Rows
 from fleetgen.io.store import Store
-from fleetgen.schema import BATTERY, FEATURE_STORE, PARTED, RECORDS, TABLES, Table
+from fleetgen.schema import BATTERY, FEATURE_STORE, PARTED, RECORDS, SPLIT, SPLITS, TABLES, Table
 from fleetgen.selection import (
     Instant,
     Selection,
@@ -27,6 +27,7 @@ from fleetgen.selection import (
 )
 from fleetgen.spec import FileEntry
 from fleetgen.units import HOURS_PER_DAY
+from fleetgen.wording import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,13 +36,13 @@ RUL_TRUTH = "rul_truth"
 """Table of the labels: a row for each battery and local midnight."""
 
 
-def open(url: str, storage_options: Sequence[str] = ()) -> DataSet:
+def open(url: str | os.PathLike[str], storage_options: Sequence[str] = ()) -> DataSet:
     """Open a finished data set.
 
     Parameters
     ----------
     url
-        A directory, or `s3://bucket/prefix`.
+        A directory, as a text or a path, or `s3://bucket/prefix`.
     storage_options
         Texts `name=value`, for `s3://` alone.
 
@@ -52,7 +53,9 @@ def open(url: str, storage_options: Sequence[str] = ()) -> DataSet:
     StorageError
         Nothing finished lies there.
     """
-    store = open_at(url, storage_options)
+    if not isinstance(url, str | os.PathLike):
+        raise ConfigError(f"url = {url!r:.60}: must be a directory or s3://bucket/prefix")
+    store = open_at(os.fspath(url), storage_options)
     if not manifest.is_marked(store):
         raise StorageError(
             f"{store.url!r} holds no finished data set; make it, or finish it with the command "
@@ -129,16 +132,19 @@ class DataSet:
         if name not in self.tables and table not in RECORDS:
             there = ", ".join(self.tables) or "none"
             raise StorageError(f"{self._store.url!r} has no table {name}; it has {there}")
-        names = listed(columns)
+        names = _ids("columns", columns)
         if odd := [each for each in names or () if each not in table.names]:
             raise ConfigError(
                 f"columns: {name} has no column {odd[0]!r:.60}; {nearest(odd[0], table.names)}"
             )
         wanted = table.names if names is None else names
         chosen = (*table.key, *(each for each in wanted if each not in table.key))
-        ids = [listed(each) for each in (batteries, strings, locations)]
+        at = [_ids("strings", strings), _ids("locations", locations)]
+        self._check("strings", at[0], self._strings)
+        self._check("locations", at[1], self._locations)
         narrow = self._of_parts if table in PARTED else self._of_closing
-        rows, files = narrow(table, self._span(table, start, end), *ids)
+        rows = self._span(table, start, end)
+        rows, files = narrow(table, rows, _ids("batteries", batteries), *at)
         return Selection(self._store, table, chosen, files, rows, self._time_zone)
 
     def _span(self, table: Table, start: Instant | None, end: Instant | None) -> Rows:
@@ -163,8 +169,6 @@ class DataSet:
         locations: tuple[str, ...] | None,
     ) -> tuple[Rows, tuple[FileEntry, ...]]:
         """Narrow a table in parts to ids: files by their paths, rows by batteries alone."""
-        self._check("strings", strings, self._strings)
-        self._check("locations", locations, self._locations)
         if strings is not None and table.group == "location":
             raise ConfigError(f"strings: {table.name} has no strings; give locations")
         if batteries is not None:
@@ -185,8 +189,6 @@ class DataSet:
         locations: tuple[str, ...] | None,
     ) -> tuple[Rows, tuple[FileEntry, ...]]:
         """Narrow a table that closes with the run to ids, by its columns."""
-        self._check("strings", strings, self._strings)
-        self._check("locations", locations, self._locations)
         if batteries is not None:
             _want_column("batteries", table, "battery_id", "another table")
             self._batteries(batteries)
@@ -240,10 +242,11 @@ class DataSet:
 
     def training_frame(
         self,
-        columns: Sequence[str] | None = None,
-        labels: Sequence[str] | None = None,
-        batteries: Sequence[str] | None = None,
-        at_hours: Sequence[int] | None = None,
+        columns: str | Iterable[str] | None = None,
+        labels: str | Iterable[str] | None = None,
+        batteries: str | Iterable[str] | None = None,
+        at_hours: int | Iterable[int] | None = None,
+        split: str | None = None,
     ) -> pd.DataFrame:
         """Feature rows, each with the truth of its day.
 
@@ -259,7 +262,11 @@ class DataSet:
         batteries
             Ids to be read; by default all.
         at_hours
-            Local hours of the day, 0 to 23, at which a window must end; by default all.
+            Local hours of the day, 0 to 23, at which a window must end, one alone or several; by
+            default all.
+        split
+            `train`, `validation` or `test`: read only strings that the column `split` of the table
+            `split` puts there; by default all.
 
         Returns
         -------
@@ -270,26 +277,25 @@ class DataSet:
         Raises
         ------
         ConfigError
-            A column, battery or hour that there is not.
+            A column, battery, hour or split that there is not.
         StorageError
-            The data set has no `rul_truth`, or a file cannot be read.
+            The data set has no `rul_truth` or no `split`, or a file cannot be read.
         """
         import pandas as pd
 
         if RUL_TRUTH not in self.tables:
             raise StorageError(f"{self._store.url!r} has no table {RUL_TRUTH}, hence no labels")
-        if odd := sorted({*(at_hours or ())} - {*range(HOURS_PER_DAY)}):
-            raise ConfigError(f"at_hours = {odd[0]}: no hour of the day; allowed are 0 to 23")
-        truth = TABLES[RUL_TRUTH]
-        if strange := [name for name in labels or () if name not in truth.names]:
+        hours, truth, names = _hours(at_hours), TABLES[RUL_TRUTH], _ids("labels", labels)
+        if strange := [name for name in names or () if name not in truth.names]:
             raise ConfigError(
                 f"labels: {RUL_TRUTH} has no column {strange[0]!r:.60}; "
                 f"{nearest(strange[0], truth.names)}"
             )
-        features = self._frame(FEATURE_STORE, columns, batteries)
-        if at_hours is not None:
-            features = features[features["feature_ts"].dt.hour.isin([*at_hours])]
-        found = self._frame(truth, labels, batteries).rename(columns={"ts": "label_ts"})
+        jars, strings = _ids("batteries", batteries), self._side(split)
+        features = self._frame(FEATURE_STORE, columns, jars, strings)
+        if hours is not None:
+            features = features[features["feature_ts"].dt.hour.isin(hours)]
+        found = self._frame(truth, names, jars, strings).rename(columns={"ts": "label_ts"})
         frame = pd.merge_asof(
             features.sort_values("feature_ts", kind="stable"),
             found.sort_values("label_ts", kind="stable").assign(
@@ -301,11 +307,25 @@ class DataSet:
         )
         return frame.sort_values(["battery_id", "feature_ts"], ignore_index=True)
 
+    def _side(self, split: str | None) -> tuple[str, ...] | None:
+        """Strings on one side of the split; None where all are wanted."""
+        if split is None:
+            return None
+        if split not in SPLITS:
+            raise ConfigError(f"split = {split!r:.60}: no such split; {nearest(split, SPLITS)}")
+        found = self.table(SPLIT.name, ["string_id", "split"]).arrow().to_pydict()
+        sides = zip(found["string_id"], found["split"], strict=True)
+        return tuple(dict.fromkeys(string for string, side in sides if side == split))
+
     def _frame(
-        self, table: Table, columns: Sequence[str] | None, batteries: Sequence[str] | None
+        self,
+        table: Table,
+        columns: str | Iterable[str] | None,
+        batteries: tuple[str, ...] | None,
+        strings: tuple[str, ...] | None,
     ) -> pd.DataFrame:
         """Rows of a table as pandas has them; an id is plain text."""
-        frame = self.table(table.name, columns, batteries=batteries).pandas()
+        frame = self.table(table.name, columns, batteries=batteries, strings=strings).pandas()
         frame["battery_id"] = frame["battery_id"].astype(object)
         return frame
 
@@ -316,6 +336,25 @@ class DataSet:
 
 def _narrowed(rows: Rows, column: str, ids: Iterable[str]) -> Rows:
     return replace(rows, values=(*rows.values, (column, tuple(ids))))
+
+
+def _ids(option: str, given: object) -> tuple[str, ...] | None:
+    """Names that were given, as `listed` does; ConfigError for what is no text and no list."""
+    if given is None or isinstance(given, str | Iterable):
+        return listed(given)
+    raise ConfigError(f"{option} = {given!r:.60}: must be a name or a list of names")
+
+
+def _hours(given: int | Iterable[int] | None) -> list[int] | None:
+    """Hours of the day that were given, one alone or several; None where all are wanted."""
+    if given is None:
+        return None
+    hours = [*given] if isinstance(given, Iterable) else [given]
+    if odd := [hour for hour in hours if hour not in range(HOURS_PER_DAY)]:
+        raise ConfigError(
+            f"at_hours = {odd[0]!r:.60}: no hour of the day; give whole numbers from 0 to 23"
+        )
+    return hours
 
 
 def _want_column(option: str, table: Table, column: str, way_out: str) -> None:

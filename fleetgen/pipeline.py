@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fleetgen.config import RunConfig, from_identity, identity_digest, output_at, same_version
@@ -25,6 +26,7 @@ from fleetgen.execute import (
 from fleetgen.plan import Estimate, Plan, estimate, make_plan, rows_of
 from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
 from fleetgen.spec import Done, PartJob, Receipt, StringJob
+from fleetgen.wording import many
 
 if TYPE_CHECKING:
     from fleetgen.io.manifest import RunRecord
@@ -35,6 +37,8 @@ Stage = Literal[
     "planned",
     "joined",
     "extended",
+    "compiling",
+    "compiled",
     "slow path",
     "parts",
     "histories",
@@ -42,7 +46,8 @@ Stage = Literal[
     "share",
     "complete",
 ]
-"""`joined` and `extended` say what was found, `share` that one share of the parts is made; the jobs
+"""`joined` and `extended` say what was found, `compiling` and `compiled` that a first run compiles
+the model and has done so, `share` that one share of the parts is made; the jobs
 done are then the parts that have a receipt."""
 
 SMALL_RUN_ROWS = 4_000_000
@@ -51,7 +56,10 @@ SMALL_RUN_ROWS = 4_000_000
 
 @dataclass(frozen=True)
 class Progress:
-    """State of a run, told at each step; `cautions` say where a law is stretched."""
+    """State of a run, told at each step; `cautions` say of what to beware.
+
+    `bytes_done` are those of parts so far, `data_bytes` those of all data of a complete set.
+    """
 
     stage: Stage
     plan: Plan
@@ -65,6 +73,7 @@ class Progress:
     bytes_done: int = 0
     dashboard_url: str | None = None
     cautions: tuple[str, ...] = ()
+    data_bytes: int = 0
 
 
 _HERE = ExecutionSettings("serial", 1)
@@ -111,7 +120,8 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
     settings = settings_of(config, plan)
     workers = settings.workers or 1
     cost = estimate(plan, workers)
-    now = Progress("planned", plan, cost, workers, settings.executor, cautions=config.cautions())
+    cautions = (*config.cautions(), *there.cautions)
+    now = Progress("planned", plan, cost, workers, settings.executor, cautions=cautions)
     notify(now)
     if not whole and not store.remote:
         store.preflight()
@@ -140,10 +150,18 @@ def _generate(config: RunConfig, url: str, notify: Notify) -> Progress:
         where = settings if todo else settings_for(config, plan, plan.parts)
         now = _run_jobs(plan, todo, where, now, notify, store=store, histories=True)
         now = _close(config, plan, cost, store, now, notify)
+    return _complete(store, now, notify)
+
+
+def _complete(store: Store, now: Progress, notify: Notify) -> Progress:
+    """Clear up, and tell how much there is."""
     from fleetgen import reduce
+    from fleetgen.io import manifest
+    from fleetgen.report import summary
 
     reduce.clean(store)
-    now = replace(now, stage="complete")
+    data_bytes = summary.data_bytes(manifest.read_files(store))
+    now = replace(now, stage="complete", data_bytes=data_bytes)
     notify(now)
     return now
 
@@ -156,6 +174,7 @@ class _There:
     closed: bool = False
     done: frozenset[str] = frozenset()
     extents: tuple[int, ...] = ()
+    cautions: tuple[str, ...] = ()
 
 
 def _look(config: RunConfig, store: Store) -> _There:
@@ -163,12 +182,27 @@ def _look(config: RunConfig, store: Store) -> _There:
     from fleetgen.io import manifest
 
     if not store.exists(manifest.RUN):
-        return _There()
+        return _There(cautions=tuple(_neighbours(store)))
     manifest.check_identity(store, config.identity(), config.digest())
     # In this order, so that no more is seen as done than is, should another run be at work.
     closed = manifest.is_closed(store, config.digest(), config.run.duration_s)
     done = frozenset(manifest.receipts_done(store))
     return _There(True, closed, done, manifest.next_extents(store, config.run.duration_s))
+
+
+def _neighbours(store: Store) -> Iterator[str]:
+    """Say which data sets lie within a place that has none yet, or around it."""
+    from fleetgen.io import manifest
+
+    apart = "Both stay as they are; --output-dir keeps them apart"
+    mark = f"/{manifest.RUN}"
+    if inside := [name.removesuffix(mark) for name in store.names() if name.endswith(mark)]:
+        more = f" and {len(inside) - 1:,} more" if inside[1:] else ""
+        yield f"{store.url!r} has a data set inside it, {inside[0]!a}{more}. {apart}"
+    if "://" not in store.url:
+        for place in Path(os.path.abspath(store.url)).parents:
+            if os.path.isfile(place / manifest.RUN):
+                yield f"{store.url!r} lies inside the data set in {str(place)!r}. {apart}"
 
 
 def _close(
@@ -221,7 +255,7 @@ def finish(
     plan = make_plan(config, store.url, extents)
     if missing := plan.missing(manifest.receipts_done(store)):
         raise StorageError(
-            f"{url!r}: {len(missing):,} of {len(plan.parts):,} parts are missing, the first of "
+            f"{url!r}: {len(missing):,} of {many(len(plan.parts), 'part')} missing, the first of "
             f"{missing[0].key}; run the command of the data set, or its jobs with --parts, again"
         )
     return generate(config, notify)
@@ -361,16 +395,45 @@ def derive_histories(config: RunConfig, plan: Plan, notify: Notify) -> None:
     _run_jobs(plan, [], settings, now, notify, histories=True)
 
 
-def rederived(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> Iterator[Receipt]:
-    """Make these parts of a plan from the plan alone; gives their receipts and stores nothing."""
-    from fleetgen import jit, warm  # numba: 1 s
+def rederived(
+    config: RunConfig,
+    plan: Plan,
+    parts: Sequence[PartJob],
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Receipt]:
+    """Make these parts of a plan from the plan alone; gives their receipts and stores nothing.
+
+    `tell` is told when the model must be compiled before.
+    """
     from fleetgen.task import begin_rederiving
 
     settings = settings_for(config, plan, parts)
-    if jit.COLD and settings.executor != "scheduler":  # workers that compile would be late
-        warm.load()
+    if settings.executor != "scheduler":  # workers that compile would be late
+        compiled(tell)
     with open_engine(settings, plan.run.plan_digest[:12], preload=["fleetgen.warmed"]) as engine:
         yield from engine.run(begin_rederiving, parts)
+
+
+def compiling() -> str:
+    """Say that the model is being compiled, how long that may take, and where it is kept."""
+    from fleetgen import jit
+
+    if jit.KEPT_IN:
+        return f"compiling the model once (half a minute or so); kept in {jit.KEPT_IN}"
+    return (
+        "compiling the model (half a minute or so), as each run will: set XDG_CACHE_HOME to a "
+        "directory that can be written"
+    )
+
+
+def compiled(tell: Callable[[str], None]) -> None:
+    """Compile the model if it is not, and say so before and after."""
+    from fleetgen import jit, warm  # numba: 1 s
+
+    if jit.COLD:
+        tell(compiling())
+        warm.load()
+        tell("compiled")
 
 
 def settings_for(config: RunConfig, plan: Plan, parts: Sequence[PartJob]) -> ExecutionSettings:
@@ -440,13 +503,11 @@ def _run_jobs(
 
     The times of the jobs are left in `store`.
     """
-    from fleetgen import jit, timings, warm, workers  # numba: 1 s
+    from fleetgen import timings, workers
     from fleetgen.history import begin_history
     from fleetgen.task import begin_job
 
-    if jit.COLD and settings.executor != "scheduler":  # workers that compile would be late
-        warm.load()
-
+    compiles = _compile(settings, now, notify)
     systems = {job.system.system_id for job in todo if isinstance(job, StringJob)}
     slow = [job for job in plan.slow_paths if job.system.system_id in systems]
     total = sum(rows_of(job) for job in todo)
@@ -463,6 +524,8 @@ def _run_jobs(
         if store is not None:
             workers.refuse_unfit(engine, store)
         now = replace(now, workers=engine.workers, dashboard_url=engine.dashboard_url)
+        if compiles:
+            notify(replace(now, stage="compiled"))
 
         def run(stage: Stage, begin: Callable[[J], Callable[[], Done]], jobs: Sequence[J]) -> None:
             nonlocal now
@@ -486,6 +549,18 @@ def _run_jobs(
     return now
 
 
+def _compile(settings: ExecutionSettings, now: Progress, notify: Notify) -> bool:
+    """Compile what is not compiled yet, or say that the workers of this machine will."""
+    from fleetgen import jit, warm  # numba: 1 s
+
+    if not jit.COLD or settings.executor == "scheduler":
+        return False
+    notify(replace(now, stage="compiling"))
+    if jit.KEPT_IN or settings.executor != "local":  # workers that compile would be late
+        warm.load()
+    return True
+
+
 def _keep_timings(store: Store, taken: list[Timing]) -> None:
     """Leave the times of a run, whatever its end; the run is none the worse without."""
     from fleetgen import timings
@@ -499,9 +574,9 @@ def _refuse_unknown_parts(plan: Plan, done: frozenset[str]) -> None:
     """Refuse to go on where readers would find parts that the plan does not have."""
     if unknown := sorted(done.difference(job.key for job in plan.parts)):
         raise StorageError(
-            f"{plan.run.output_url!r} holds {len(unknown):,} receipts of parts that this plan does "
-            f"not have, the first of {unknown[0]!a}. Give the --duration-days that it had, "
-            "remove them by `fleetgen clean` if the data set was complete, or choose another "
+            f"{plan.run.output_url!r} holds {many(len(unknown), 'receipt')} of parts that this "
+            f"plan does not have, the first of {unknown[0]!a}. Give the --duration-days that it "
+            "had, remove them by `fleetgen clean` if the data set was complete, or choose another "
             "--output-dir."
         )
 
@@ -514,8 +589,8 @@ def _refuse_damage(store: Store) -> None:
     bad = [e.path for e in manifest.read_files(store) if sizes.get(e.path) != e.bytes]
     if bad:
         raise StorageError(
-            f"{store.url!r} is not whole: {len(bad):,} of its files are missing or of another "
-            f"size, the first of them {bad[0]}. `fleetgen verify {store.url} --repair` makes them "
+            f"{store.url!r} is not whole: {many(len(bad), 'file')} missing or of another size, the "
+            f"first of them {bad[0]}. `fleetgen verify {store.url} --repair` makes them "
             "again"
         )
 

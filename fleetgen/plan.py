@@ -67,12 +67,6 @@ WORKER_BYTES = 260_000_000
 CLIENT_BYTES = 200_000_000
 """What the client holds at most, with the scheduler and the process of which workers are forked."""
 
-ROWS_PER_SECOND = {"parquet": 22_000_000, "csv.gz": 5_000_000}
-"""Jar samples per second and core that a run is taken to make, to say how long it may last."""
-
-SINGLE_ROWS_PER_SECOND = 6_000_000
-"""Rows per second of a single file, out of parts in Parquet."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -127,14 +121,14 @@ class Estimate:
 
     `rows` by table of telemetry and truth are exact; `files` are those of parts in these tables,
     and what closes with the run and the few files of things that happen (`schema.RECORDS`) come on
-    top. `bytes` of all output, `memory_bytes` and `seconds` are from measured rates.
+    top. `bytes` of all output and `memory_bytes` are from rates measured elsewhere. How long
+    it takes only the machine itself can tell: see `calibrate`.
     """
 
     rows: dict[str, int]
     bytes: int
     files: int
     memory_bytes: int
-    seconds: float
 
 
 def blocks(
@@ -247,16 +241,13 @@ def estimate(plan: Plan, workers: int) -> Estimate:
     encoding = _encoding(plan.run)
     per_row = BYTES_PER_ROW[encoding]
     size = sum(int(count * per_row[name]) for name, count in rows.items())
-    seconds = 2 + rows["telemetry_jar_raw"] / (ROWS_PER_SECOND[encoding] * max(1, workers))
     for name, form in single_files(rows).items():
         size += int(rows[name] * SINGLE_BYTES_PER_ROW[form])
-        seconds += written * rows[name] / SINGLE_ROWS_PER_SECOND
     return Estimate(
         rows=rows,
         bytes=size if written else 0,
         files=files if written else 0,
         memory_bytes=CLIENT_BYTES + workers * WORKER_BYTES,
-        seconds=seconds,
     )
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from fleetgen.pipeline import Notify, Progress
+from fleetgen.pipeline import Notify, Progress, compiling
 from fleetgen.units import SECONDS_PER_DAY
+from fleetgen.wording import duration, many, size
 
 PLAIN_EVERY_S = 10.0
 FOUND = ("joined", "extended")
@@ -50,7 +51,7 @@ class _Counter:
         if done < total and now_s - self.told_s < PLAIN_EVERY_S:
             return
         self.told_s = now_s
-        line = f"{what}: {done:,} of {total:,}"
+        line = f"{what}: {done:,} of {total:,}" if total else what
         if self.json:
             line = json.dumps({"stage": what, "done": done, "total": total})
         print(line, file=self.stream, flush=True)
@@ -60,13 +61,12 @@ def planned(now: Progress) -> str:
     """Say what a run will make and take, and what to beware of."""
     cost = now.estimate
     jars = sum(len(ids) for ids in now.plan.selected.values())
-    size = (
-        f"about {_bytes(cost.bytes)} in at least {cost.files:,} files" if cost.files else "no files"
-    )
+    files = many(cost.files, "file")
+    disk = f"about {size(cost.bytes)} on disk in at least {files}" if cost.files else "no files"
     made = (
-        f"{jars:,} batteries, {cost.rows['telemetry_jar_raw']:,} jar samples; {size}, about "
-        f"{_bytes(cost.memory_bytes)} of memory, about {_time(cost.seconds)} on {now.workers} "
-        f"worker{'s' if now.workers != 1 else ''} ({now.executor})"
+        f"{many(jars, 'battery', 'batteries')}, "
+        f"{many(cost.rows['telemetry_jar_raw'], 'jar sample')}; {disk}, about "
+        f"{size(cost.memory_bytes)} of memory on {many(now.workers, 'worker')} ({now.executor})"
     )
     return "\n".join([made, *(f"caution: {line}" for line in now.cautions)])
 
@@ -74,56 +74,70 @@ def planned(now: Progress) -> str:
 def found(now: Progress) -> str:
     """Say what lay at the output when a run was given to it."""
     if now.stage == "extended":
-        days = now.plan.extents[-2] / SECONDS_PER_DAY
-        head = f"extends a data set of this plan from {days:g} day{'s' if days != 1 else ''}"
+        days = many(now.plan.extents[-2] / SECONDS_PER_DAY, "day")
+        head = f"extends a data set of this plan from {days}"
     else:
         head = "joins a data set of this plan"
-    return f"{head}: {now.jobs_done:,} of {now.jobs:,} parts have a receipt"
+    return f"{head}: {_receipts(now)}"
 
 
 def share_made(now: Progress) -> str:
     """Say that a share of the parts is made, and what is to follow."""
-    done = f"this share is made: {now.jobs_done:,} of {now.jobs:,} parts have a receipt"
-    return f"{done}; when all have: fleetgen finish {now.plan.run.output_url}"
+    done = f"this share is made: {_receipts(now)}"
+    return f"{done}; when all are: fleetgen finish {now.plan.run.output_url}"
 
 
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+def _receipts(now: Progress) -> str:
+    return f"{now.jobs_done:,} of {many(now.jobs, 'part')} made"
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+def _took(seconds: float) -> str:
+    """A length of time that was measured; below ten seconds with tenths."""
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
+def _rows_rate(rows_per_s: float) -> str:
+    if rows_per_s < 100_000:
+        return f"{rows_per_s:,.0f} rows/s"
+    return f"{rows_per_s / 1e6:,.1f} million rows/s"
 
 
 @dataclass
 class _Rate:
-    """Rows per second since the parts began, and what is left at that rate."""
+    """How long a stage lasts, how fast it is, and what is left at that rate."""
 
-    began_s: float | None = None
+    stage: str = ""
+    began_s: float = 0.0
+
+    def elapsed_s(self, now: Progress) -> float:
+        """Time since the stage was first told of."""
+        at_s = time.monotonic()
+        if now.stage != self.stage:
+            self.stage, self.began_s = now.stage, at_s
+        return at_s - self.began_s
 
     def measured(self, now: Progress) -> tuple[float, float] | None:
         """Rows per second, and seconds left; None where that cannot be told."""
-        if now.stage != "parts":
-            return None
-        if self.began_s is None:
-            self.began_s = time.monotonic()
-        elapsed_s = time.monotonic() - self.began_s
-        if not now.rows_done or not elapsed_s:
+        elapsed_s = self.elapsed_s(now)
+        if now.stage != "parts" or not now.rows_done or not elapsed_s:
             return None
         rate = now.rows_done / elapsed_s
         return rate, (now.rows - now.rows_done) / rate
 
     def state(self, now: Progress) -> str:
-        """Say how far a stage is."""
-        text = f"{now.jobs_done} of {now.jobs} jobs"
-        if (measured := self.measured(now)) is None:
-            return text
-        rate, left_s = measured
-        return f"{text}, {rate / 1e6:.1f} million rows/s, {_time(left_s)} left"
+        """Say how far a stage is, or at its end how long it took."""
+        elapsed_s, measured = self.elapsed_s(now), self.measured(now)
+        if now.stage == "reduce":
+            return "tables, features, report"
+        text = f"{now.jobs_done:,} of {now.jobs:,}"
+        if now.jobs_done == now.jobs:
+            text += f" in {_took(elapsed_s)}"
+            if measured:
+                return f"{text}, {_rows_rate(measured[0])}"
+            return f"{text}, {now.jobs / elapsed_s:,.1f} per s" if elapsed_s else text
+        if measured:
+            return f"{text}, {_rows_rate(measured[0])}, {duration(measured[1])} left"
+        return text
 
 
 @dataclass
@@ -136,21 +150,35 @@ class _Plain:
 
     def __call__(self, now: Progress) -> None:
         elapsed = time.monotonic() - self.started_s
+        if self.stage == "reduce" and now.stage != "reduce":
+            self._say(f"reduce: done in {_took(elapsed - self.told_s)}")
         if now.stage == "planned":
             self._say(planned(now))
+        elif now.stage == "compiling":
+            self.told_s = elapsed
+            self._say(compiling())
+        elif now.stage == "compiled":
+            self._say(f"compiled after {_took(elapsed - self.told_s)}")
         elif now.stage in FOUND:
             self._say(found(now))
             return
         elif now.stage == "share":
             self._say(share_made(now))
         elif now.stage == "complete":
-            self._say(f"complete after {_time(elapsed)}")
-        elif now.stage != self.stage or elapsed - self.told_s >= PLAIN_EVERY_S:
+            self._say(f"complete after {_took(elapsed)}")
+        elif self._is_due(now, elapsed):
             self.told_s = elapsed
-            new = now.dashboard_url and self.stage == "planned"
+            new = now.dashboard_url and now.stage == "slow path" and not now.jobs_done
             where = f"; dashboard {now.dashboard_url}" if new else ""
             self._say(f"{now.stage}: {self.rate.state(now)}{where}")
         self.stage = now.stage
+
+    def _is_due(self, now: Progress, elapsed_s: float) -> bool:
+        """Whether a stage begins, ends, or has not been told of for long."""
+        if not now.jobs and now.stage != "reduce":
+            return False
+        begins, ends = now.stage != self.stage, now.jobs_done == now.jobs
+        return begins or ends or elapsed_s - self.told_s >= PLAIN_EVERY_S
 
     def _say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
@@ -183,9 +211,12 @@ def _json_lines(stream: TextIO) -> Notify:
                 "bytes": cost.bytes,
                 "files": cost.files,
                 "memory_bytes": cost.memory_bytes,
-                "seconds": round(cost.seconds, 1),
             }
             line["cautions"] = now.cautions
+        if now.stage == "compiling":
+            line["told"] = compiling()
+        if now.stage == "complete":
+            line["data_bytes"] = now.data_bytes
         print(json.dumps(line), file=stream, flush=True)
 
     return tell
@@ -215,6 +246,11 @@ def _bar() -> tuple[Notify, Callable[[], None]]:
             return
         if now.stage in FOUND:
             console.print(found(now), highlight=False)
+            return
+        if now.stage in ("compiling", "compiled"):
+            words = compiling() if now.stage == "compiling" else now.stage
+            console.print(words, highlight=False, soft_wrap=True)
+            bar.update(task, description=now.stage, state="")
             return
         if now.dashboard_url and now.stage == "slow path" and now.jobs_done == 0:
             console.print(f"dashboard {now.dashboard_url}", highlight=False)

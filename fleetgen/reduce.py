@@ -97,6 +97,7 @@ def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts
         contents = catalogue.Contents(
             plan.run, summary.batteries - summary.replaced, tuple(closing), summary.bytes, paths
         )
+        summary.take_closing(closing)
         closing += _catalogues(store, contents)
         texts = _report_texts(config, plan, cost, store, receipts, summary)
         closing += [_put(store, "report", name, 0, [text]) for name, text in texts.items()]
@@ -137,6 +138,7 @@ def report(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
                 "Delete this file and _SUCCESS, then run the same command again."
             )
         summary.take_scores(scores)
+        summary.take_closing(manifest.read_files(store))
         texts = _report_texts(config, plan, cost, store, receipts, summary)
     made = {name: _entry("report", name, text) for name, text in texts.items()}
     other = any(made.get(entry.path, entry) != entry for entry in manifest.read_files(store))

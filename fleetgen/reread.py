@@ -15,6 +15,7 @@ from fleetgen.schema import FEATURE_STORE, JAR_CALC, JAR_RAW, RECORDS, RUL_TRUTH
 from fleetgen.spec import Chunk, Codes, PartJob, Plain, RowGroup, StringJob
 from fleetgen.task import midnights_ms
 from fleetgen.units import SECONDS_PER_DAY, day_date
+from fleetgen.wording import many
 
 
 def row_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[str, str]:
@@ -50,7 +51,7 @@ def row_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> dict[
             done[name] = first + b - a
     for name, count in done.items():
         if count != rows:
-            raise ValueError(f"{name}: {count:,} instants instead of {rows:,}")
+            raise ValueError(f"{name}: {many(count, 'instant')} instead of {rows:,}")
     return _by_day(job, sums)
 
 
@@ -79,7 +80,7 @@ def _record_digests(job: PartJob, table: Table, groups: Iterable[RowGroup]) -> d
         rows += len(stamps)
         sums += digest.record_lanes(table, group, edges_ms)
     if len(seen) != rows:
-        raise ValueError(f"{rows - len(seen):,} records are there twice")
+        raise ValueError(f"{many(rows - len(seen), 'record is', 'records are')} there twice")
     return _by_day(job, sums)
 
 

@@ -48,6 +48,7 @@ from fleetgen.spec import (
     RowGroup,
     Runs,
     Scenario,
+    Sketch,
     TimeGrid,
 )
 from fleetgen.system import ServiceDays, SlowDays, SystemModel, Turn, load_frac
@@ -157,23 +158,6 @@ class BlockClock:
         """The `ts` chunk of rows [first, end)."""
         step_ms = 1000 * self.grid.interval_s
         return Instants(1000 * self.first_s + first * step_ms, step_ms, end - first)
-
-
-@dataclass
-class Sketch:
-    """Statistics of a column as integers: they add up to the same whatever the order."""
-
-    rows: int = 0
-    total: int = 0
-    low: int = 2**62
-    high: int = -(2**62)
-
-    def add(self, rows: int, total: int, low: int, high: int) -> None:
-        """Take in `rows` counts with their total and extremes."""
-        self.rows += rows
-        self.total += total
-        self.low = min(self.low, low)
-        self.high = max(self.high, high)
 
 
 @dataclass

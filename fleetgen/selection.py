@@ -17,6 +17,7 @@ from fleetgen.io.store import Store
 from fleetgen.schema import FEATURE_STORE, Table
 from fleetgen.spec import FileEntry
 from fleetgen.units import SECONDS_PER_DAY
+from fleetgen.wording import many
 
 if TYPE_CHECKING:
     import dask.dataframe
@@ -55,8 +56,9 @@ class Selection:
         """What would be read, on one line."""
         size = sum(entry.bytes for entry in self.files)
         return (
-            f"<{self.table.name}: at most {sum(e.rows for e in self.files):,} rows of "
-            f"{len(self.columns)} columns in {len(self.files):,} files, {size / 1e6:,.1f} MB>"
+            f"<{self.table.name}: at most {many(sum(e.rows for e in self.files), 'row')} of "
+            f"{many(len(self.columns), 'column')} in {many(len(self.files), 'file')}, "
+            f"{size / 1e6:,.1f} MB>"
         )
 
     def arrow(self) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Frozen nouns that the layers share: the fleet, the clock, column chunks, jobs, receipts.
+"""Nouns that the layers share: the fleet, the clock, column chunks, jobs, receipts.
 
 Plain standard-library dataclasses: a worker loads them without pydantic or Dask, and they pickle
 small. A job holds all that its part needs and nothing else, so that any machine can make it alone.
@@ -6,6 +6,7 @@ small. A job holds all that its part needs and nothing else, so that any machine
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -596,6 +597,27 @@ class FileEntry:
     sha256: str
     group: str
     digests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Sketch:
+    """Sum, count and range of a column as integers: they add up to the same in any order."""
+
+    rows: int = 0
+    total: int = 0
+    low: int = 2**62
+    high: int = -(2**62)
+
+    def add(self, rows: int, total: int, low: int, high: int) -> None:
+        """Take in `rows` counts with their total and extremes."""
+        self.rows += rows
+        self.total += total
+        self.low = min(self.low, low)
+        self.high = max(self.high, high)
+
+    def take(self, counted: Mapping[str, int]) -> None:
+        """Take in what one part counted, by name as a receipt has it."""
+        self.add(counted["rows"], counted["total"], counted["low"], counted["high"])
 
 
 @dataclass(frozen=True)

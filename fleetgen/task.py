@@ -17,7 +17,7 @@ from fleetgen.derive.features import JAR_COLUMNS
 from fleetgen.errors import StorageError
 from fleetgen.io import csv, manifest, tables
 from fleetgen.io.store import Store, open_store
-from fleetgen.sample import BlockClock, Sketch, Tally
+from fleetgen.sample import BlockClock, Tally
 from fleetgen.schema import (
     ALERT_CONDITION,
     ENV,
@@ -42,6 +42,7 @@ from fleetgen.spec import (
     RoomJob,
     RowGroup,
     Run,
+    Sketch,
     SlowPathJob,
     StringJob,
 )

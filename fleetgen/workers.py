@@ -15,6 +15,7 @@ from fleetgen.execute import Engine
 from fleetgen.io.store import PROBE_S, Store, open_store
 from fleetgen.places import Options
 from fleetgen.plan import WORKER_BYTES
+from fleetgen.wording import many
 
 LIMIT = "--memory-limit 1GB"
 
@@ -46,7 +47,8 @@ def refuse_unfit(engine: Engine, store: Store) -> None:
     faults = [each.fault for each in found if each.fault]
     if faults:
         kind, first = type(faults[0]), str(faults[0])
-        count = f" (and {len(faults) - 1:,} more of {len(found):,} workers)" if faults[1:] else ""
+        others = f" (and {len(faults) - 1:,} more of {many(len(found), 'worker')})"
+        count = others if faults[1:] else ""
         raise kind(f"{first}{count}")
 
 

@@ -9,8 +9,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from fleetgen.config.faults import Faults, nearest, usable
+from fleetgen.config.faults import Faults, usable
 from fleetgen.config.sources import read_file
+from fleetgen.wording import nearest
 
 
 @cache

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from fleetgen import places
-from fleetgen.config.faults import ID_RULE, MISSING, Faults, Keys, nearest, usable
+from fleetgen.config.faults import ID_RULE, MISSING, Faults, Keys, usable
 from fleetgen.config.fleet import full_id, selected_jars, sensor_id, strings_of
 from fleetgen.config.ranges import check_ranges
 from fleetgen.config.scenario import check_scenario
@@ -30,6 +30,7 @@ from fleetgen.config.sections import (
     to_alert_rules,
 )
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, day_date, day_number
+from fleetgen.wording import nearest
 
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import reprlib
-from collections.abc import Iterable
 from datetime import date
 
 from fleetgen.places import OPTIONS, holds_login, names_secret
@@ -56,15 +54,6 @@ def _shown(keys: Keys, value: object) -> str:
     unknown = keys[:2] == ("output", "storage_options") and keys[2:] not in _KNOWN_OPTIONS
     secret = unknown or any(map(names_secret, (*keys, text))) or holds_login(text)
     return "(not shown)" if secret else shown
-
-
-def nearest(word: object, words: Iterable[str]) -> str:
-    """Offer the names nearest to one that is not known, or else the first few of all."""
-    known = list(words)
-    close = difflib.get_close_matches(word, known) if isinstance(word, str) else []
-    if close:
-        return "did you mean " + " or ".join(close) + "?"
-    return "known: " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
 
 
 def related(a: Keys, b: Keys) -> bool:

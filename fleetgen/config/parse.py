@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from fleetgen.config.faults import ID_RULE, MISSING, Faults, Keys, nearest, show, usable
+from fleetgen.config.faults import ID_RULE, MISSING, Faults, Keys, show, usable
 from fleetgen.config.sections import FleetSection, Table
+from fleetgen.wording import nearest
 
 _T = TypeVar("_T", bound=Table)
 

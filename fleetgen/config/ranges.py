@@ -21,6 +21,7 @@ from fleetgen.config.sections import (
 from fleetgen.model import load, params
 from fleetgen.schema import ENV, JAR_RAW, STRING_CALC, STRING_RAW
 from fleetgen.units import SECONDS_PER_DAY
+from fleetgen.wording import many
 
 LONGEST_OUTAGE_S = SECONDS_PER_DAY
 """A flood's, the longest outage that is known of the grid."""
@@ -138,8 +139,9 @@ def cautions(
         if (each.target.rpartition("-J")[0] or each.target) not in shown:
             yield f"{where}: {each.target} is not among what is written, and may not show"
         if each.kind == "outage" and each.duration_s > LONGEST_OUTAGE_S:
+            days = many(each.duration_s / SECONDS_PER_DAY, "day")
             yield (
-                f"{where}: an outage of {each.duration_s / SECONDS_PER_DAY:g} days is longer than "
+                f"{where}: an outage of {days} is longer than "
                 "any that is known of the grid, a day of flood"
             )
         runaway = each.kind == "failure_mode" and each.value == "thermal_runaway"

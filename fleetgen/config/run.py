@@ -12,7 +12,7 @@ from typing import Any
 from fleetgen import spec
 from fleetgen.config.catalogue import resolve_fleet
 from fleetgen.config.checks import check, check_output
-from fleetgen.config.faults import Faults, nearest
+from fleetgen.config.faults import Faults
 from fleetgen.config.fleet import selected_jars, to_sites, without_unused
 from fleetgen.config.parse import parse, parse_list
 from fleetgen.config.ranges import cautions
@@ -34,6 +34,7 @@ from fleetgen.config.sources import anchor_fleet_file, apply_flags, apply_overri
 from fleetgen.errors import ConfigError
 from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
 from fleetgen.units import SECONDS_PER_HOUR, iso_instant
+from fleetgen.wording import nearest
 
 
 class RunConfig(Table):

@@ -9,7 +9,7 @@ from datetime import datetime, time, timedelta
 from typing import get_args
 
 from fleetgen import spec
-from fleetgen.config.faults import MISSING, Faults, Keys, nearest
+from fleetgen.config.faults import MISSING, Faults, Keys
 from fleetgen.config.fleet import full_id, jar_ids, sensor_id
 from fleetgen.config.sections import (
     FleetSection,
@@ -22,6 +22,7 @@ from fleetgen.config.sections import (
 from fleetgen.model import params
 from fleetgen.schema import ENV, JAR_RAW, STRING_RAW
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, local_instant_s
+from fleetgen.wording import nearest
 
 SHARE_TOLERANCE = 1e-9
 

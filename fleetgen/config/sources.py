@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from fleetgen.config.faults import Faults, Keys, nearest
+from fleetgen.config.faults import Faults, Keys
 from fleetgen.config.sections import SECTIONS
+from fleetgen.wording import nearest
 
 FLAGS = {
     "--duration-days": "run.duration_days",

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fleetgen.io.parquet import TEXT_KINDS
-from fleetgen.io.store import Store
+from fleetgen.io.store import Data, ReadOnly, Store
 from fleetgen.io.tables import arrow_schema, arrow_type
 from fleetgen.schema import Column, Table
 from fleetgen.spec import NULL, Chunk, Codes, FileEntry, Instants, Plain, RowGroup, Values
@@ -171,33 +171,16 @@ def _expression(rows: Rows, time_zone: str) -> pc.Expression | None:
     return reduce(and_, terms) if terms else None
 
 
-class _Ranges(io.RawIOBase):
-    """An object of known size as a file open for reading, of which only what is read is fetched."""
+class _Ranges(ReadOnly):
+    """An object of known size, of which only what is read is fetched."""
 
     def __init__(self, store: Store, key: str, size: int) -> None:
-        self._store, self._object, self._size, self._at = store, key, size, 0
+        super().__init__(size)
+        self._store, self._key = store, key
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        length = min(len(buffer), self._size - self._at)
-        if length <= 0:
-            return 0
-        data = self._store.get_range(self._object, self._at, length)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+    def piece(self, first: int, length: int) -> Data:
+        """Fetch a piece."""
+        return self._store.get_range(self._key, first, length)
 
 
 class _Files(pyarrow.fs.FileSystemHandler):  # type: ignore[misc]

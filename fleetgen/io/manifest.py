@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
@@ -24,6 +25,7 @@ from fleetgen.io.store import Store, is_key, open_store
 from fleetgen.places import Options
 from fleetgen.spec import FileEntry, Receipt
 from fleetgen.units import SECONDS_PER_DAY
+from fleetgen.wording import many
 
 FORMAT = 1
 """Version of the control files; raised when an older fleetgen could not read them."""
@@ -146,12 +148,18 @@ def check_identity(store: Store, identity: Mapping[str, Any], digest: str) -> No
     raise StorageError(
         "\n  ".join(
             [
-                f"{store.url!r} holds a data set of another plan. {_REMEDY['run']} "
-                "Differences (there -> here):",
+                f"{store.url!r} holds a data set of another plan: {_way_out(store)} Differences "
+                "(there -> here):",
                 *lines,
             ]
         )
     )
+
+
+def _way_out(store: Store) -> str:
+    """What to do where another data set lies."""
+    removal = f"fleetgen clean {shlex.quote(store.url)} --all"
+    return f"choose another --output-dir, or remove this one by `{removal}`."
 
 
 def read_run(store: Store) -> RunRecord:
@@ -239,7 +247,7 @@ def next_extents(store: Store, duration_s: int) -> tuple[int, ...]:
         return (*there, duration_s)
     raise StorageError(
         f"{store.url!r} holds {_length(there[-1])} of this plan, not {_length(duration_s)}: {why}. "
-        f"Give --duration-days {_days(there[-1])}, or choose another --output-dir."
+        f"Give --duration-days {_days(there[-1])}, or {_way_out(store)}"
     )
 
 
@@ -281,7 +289,7 @@ def _days(duration_s: int) -> str:
 
 
 def _length(duration_s: int) -> str:
-    return f"{_days(duration_s)} day{'s' if duration_s != SECONDS_PER_DAY else ''}"
+    return many(duration_s / SECONDS_PER_DAY, "day")
 
 
 # --- parts ----------------------------------------------------------------------------------------

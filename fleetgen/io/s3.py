@@ -7,7 +7,6 @@ libraries, in the environment, `~/.aws` or a role.
 
 from __future__ import annotations
 
-import io
 import os
 import secrets
 import time
@@ -40,6 +39,7 @@ from fleetgen.io.store import (
     PROBE_S,
     Data,
     Leftover,
+    ReadOnly,
     Store,
     check_size,
     checked,
@@ -300,31 +300,16 @@ class S3Store(Store):
             return persist(once, judge, gate, budget_s, self.deadline_s)
 
 
-class _Body(io.RawIOBase):
+class _Body(ReadOnly):
     """Bytes to be sent as a file, for of bytes the library makes a copy while it sends them."""
 
     def __init__(self, data: Data) -> None:
         self._data = memoryview(data)
-        self._at = 0
+        super().__init__(len(self._data))
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + (0, self._at, len(self._data))[whence]
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        piece = self._data[self._at : self._at + len(buffer)]
-        buffer[: len(piece)] = piece
-        self._at += len(piece)
-        return len(piece)
+    def piece(self, first: int, length: int) -> Data:
+        """Give a view of them."""
+        return self._data[first : first + length]
 
 
 class _Upload:

@@ -14,6 +14,7 @@ from s3fs.core import S3_RETRYABLE_ERRORS
 
 from fleetgen.errors import StorageError
 from fleetgen.io.retry import Fault, GaveUp
+from fleetgen.wording import many
 
 _UNREACHED_BY = (ConnectionError, UnreachedError, *S3_RETRYABLE_ERRORS)
 _FAULTS = (BotoCoreError, ClientError, OSError, RecursionError, *S3_RETRYABLE_ERRORS)
@@ -118,7 +119,7 @@ def told_fault(action: str, place: str, hasty: bool) -> Iterator[None]:
         reason = _reason(cause)
         if judge_fault(cause) is Fault.BUSY and code_of(cause):
             reason = "the store asks to slow down"
-        how_long = f"{error.tries} tries in {error.seconds:.0f} s"
+        how_long = f"{many(error.tries, 'try', 'tries')} in {error.seconds:.0f} s"
         longer = f", or raise --storage-option retry_budget_s, and {_AGAIN_LATER}"
         more = "" if hasty else longer
         raise StorageError(f"cannot {action} {place!r} ({how_long}): {reason}{more}") from error

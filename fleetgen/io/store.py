@@ -7,6 +7,7 @@ point. An object appears whole under its key or not at all.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import secrets
@@ -15,10 +16,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fleetgen.errors import StorageError
 from fleetgen.places import SUPPORTED, Options, holds_login
+from fleetgen.wording import many
 
 Data = bytes | bytearray | memoryview
 
@@ -42,6 +44,44 @@ _IN_THE_WAY = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 def is_key(text: str) -> bool:
     """Whether `text` may name an object of a store."""
     return len(text) <= _KEY_CHARACTERS and all(map(_PART.fullmatch, text.split("/")))
+
+
+class ReadOnly(io.RawIOBase):
+    """Bytes of known size as a file open for reading; `piece` gives those from a byte on."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._at = size, 0
+
+    @abstractmethod
+    def piece(self, first: int, length: int) -> Data:
+        """At most `length` bytes, none of them beyond the end."""
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next byte is read."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go somewhere; gives where that is."""
+        self._at = offset + (0, self._at, self._size)[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Read as much as there is room for, if it is there."""
+        length = min(len(buffer), self._size - self._at)
+        if length <= 0:
+            return 0
+        piece = self.piece(self._at, length)
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
 
 
 @dataclass(frozen=True)
@@ -260,7 +300,8 @@ def check_size(path: str, written: int, size: int | None) -> None:
     """Refuse a stream that came out with another size than was announced."""
     if size is not None and written != size:
         raise StorageError(
-            f"{path!r} came out as {written:,} bytes instead of {size:,}; it was not published"
+            f"{path!r} came out as {many(written, 'byte')} instead of {size:,}; "
+            "it was not published"
         )
 
 

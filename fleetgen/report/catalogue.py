@@ -16,6 +16,7 @@ from fleetgen.report.citation import AUTHORS, TITLE, citation
 from fleetgen.schema import PARTED, TABLES, Column, Kind, Table
 from fleetgen.spec import FileEntry, Run
 from fleetgen.units import SECONDS_PER_DAY
+from fleetgen.wording import many
 
 Json = dict[str, Any]
 
@@ -113,7 +114,8 @@ class Contents:
         grid = self.run.grid
         days = grid.duration_s / SECONDS_PER_DAY
         return (
-            f"{TITLE}: {self.batteries:,} lead-acid batteries, {days:g} days from {grid.start}, a "
+            f"{TITLE}: {many(self.batteries, 'lead-acid battery', 'lead-acid batteries')}, "
+            f"{many(days, 'day')} from {grid.start}, a "
             f"sample every {grid.interval_s} s. All values are simulated; none was measured in the "
             "field. Tables and columns that are simulated truth are labels, never features."
         )

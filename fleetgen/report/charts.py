@@ -18,7 +18,6 @@ from fleetgen.report.content import (
     Lives,
     Outage,
     Place,
-    Sketch,
     Subject,
 )
 from fleetgen.report.figures import (
@@ -37,8 +36,9 @@ from fleetgen.report.figures import (
     tick_text,
 )
 from fleetgen.schema import ENV
-from fleetgen.spec import TimeGrid
+from fleetgen.spec import Sketch, TimeGrid
 from fleetgen.units import SECONDS_PER_DAY
+from fleetgen.wording import many
 
 MOST_LABELS = 12
 """Most places with a name beside the map."""
@@ -103,7 +103,7 @@ def fleet_map(places: Sequence[Place]) -> str:
         marks.append(f'<circle class="site" cx="{number(x)}" cy="{number(y)}" r="{number(size)}"/>')
     if len(places) <= MOST_LABELS:
         marks += _names(places, grid)
-    shown = f"Map of {len(places)} locations" + (" in Thailand" if inside else "")
+    shown = f"Map of {many(len(places), 'location')}" + (" in Thailand" if inside else "")
     return (
         f'<svg class="map" role="img" aria-label="{shown}" viewBox="0 0 {number(grid.width)} '
         f'{number(grid.height)}">{"".join(marks)}</svg>'
@@ -201,8 +201,9 @@ def health(soh_bins: dict[str, Counter[int]], profiles: Sequence[str]) -> str:
             stack = rows.setdefault((pct - low) // step, [])
             stack.append((name, count))
     most = max(sum(count for _, count in stack) for stack in rows.values())
+    units = many(sum(counter.total() for counter in soh_bins.values()), "unit")
     panel = Panel(
-        f"Histogram of state of health of {sum(c.total() for c in soh_bins.values()):,} units",
+        f"Histogram of state of health of {units}",
         Scale(float(low), float(low + (high - low + step - 1) // step * step)),
         from_zero(float(most), 4.0),
         210,
@@ -256,7 +257,7 @@ def tracks(subjects: Sequence[Subject], grid: TimeGrid, profiles: Sequence[str])
             for each, line in lines:
                 line += [(x.high, each.state["soh_pct"])] if each.stays else []
         values = [value for _, line in lines for _, value in line]
-        name_of_it = f"{title}, of {len(lines)} jars over the run"
+        name_of_it = f"{title}, of {many(len(lines), 'jar')} over the run"
         panel = Panel(name_of_it, x, scale_of(values, least), height)
         panel.y_axis()
         panel.time_axis(grid.utc_offset_s, named=name == _TRACKS[-1][0])
@@ -295,7 +296,7 @@ def outage(shown: Outage, utc_offset_s: int, profiles: Sequence[str]) -> str:
     volts = shown.channels["volts"].ranges()
     span = float(shown.start_s), float(shown.end_s)
     upper = Panel(
-        f"Voltage of {shown.jars} jars of {shown.string_id} in an outage",
+        f"Voltage of {many(shown.jars, 'jar')} of {shown.string_id} in an outage",
         x,
         scale_of([v for _, low, high in volts for v in (low, high)], 0.5),
         190,
@@ -441,7 +442,7 @@ def lives(found: Lives) -> str:
     years = min(RUL_CELLS, max(5, top))
     per_year = 365 / RUL_CELL_DAYS
     panel = Panel(
-        f"Predicted over true remaining life of {found.units:,} units",
+        f"Predicted over true remaining life of {many(found.units, 'unit')}",
         Scale(0.0, years * per_year),
         Scale(0.0, years * per_year),
         300,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -78,15 +79,15 @@ def _shares(summary: Summary, run: Run) -> Iterator[Check]:
     units = summary.batteries
     for profile in run.scenario.profiles:
         count, share = summary.profiles[profile.name], profile.share
-        off = count - share * units
-        # Squared, for a root is another on another machine; one unit is no share.
-        holds = off * off <= SIGMAS**2 * units * share * (1.0 - share) + 1.0
+        # One unit is no share.
+        off = math.sqrt(SIGMAS**2 * units * share * (1.0 - share) + 1.0)
+        low, high = max(0, math.ceil(share * units - off)), min(units, int(share * units + off))
         yield Check(
             "units",
             f"profile {profile.name}",
             f"{count:,} of {units:,}",
-            f"about {share * units:,.0f}",
-            holds,
+            _span(low, high),
+            low <= count <= high,
         )
 
 

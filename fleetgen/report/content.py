@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen.spec import NULL
+from fleetgen.spec import NULL, Sketch
 
 Ints = NDArray[np.int64]
 
@@ -76,23 +76,6 @@ def binned(t_s: Ints, counts: Ints, per_unit: int, start_s: int, width_s: int) -
         high=np.maximum.reduceat(values, edges),
         per_unit=per_unit,
     )
-
-
-@dataclass
-class Sketch:
-    """Sum, count and range of a channel, in counts; they add up in any order."""
-
-    rows: int = 0
-    total: int = 0
-    low: int = 2**62
-    high: int = -(2**62)
-
-    def take(self, sketch: dict[str, int]) -> None:
-        """Add what one part counted."""
-        self.rows += sketch["rows"]
-        self.total += sketch["total"]
-        self.low = min(self.low, sketch["low"])
-        self.high = max(self.high, sketch["high"])
 
 
 @dataclass

@@ -24,6 +24,7 @@ from fleetgen.report.summary import Summary
 from fleetgen.score import rates
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, iso_instant
+from fleetgen.wording import many, size
 
 MOST_ROWS = 30
 """Most rows of a table whose length a configuration decides."""
@@ -49,7 +50,7 @@ def page(
         ("checks", "Checks", _checks(found)),
         ("made", "How it was made", _made(summary, run, identity)),
     )
-    title = f"{_many(_batteries(summary), 'batter', 'y', 'ies')}, {_length(run.grid.duration_s)}"
+    title = f"{many(_batteries(summary), 'battery', 'batteries')}, {_length(run.grid.duration_s)}"
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -95,10 +96,6 @@ def _batteries(summary: Summary) -> int:
     return summary.batteries - summary.replaced
 
 
-def _many(count: int, word: str, one: str = "", more: str = "s") -> str:
-    return f"{count:,} {word}{one if count == 1 else more}"
-
-
 _SPACE = "\N{NO-BREAK SPACE}"
 
 _UNITS = (
@@ -115,7 +112,7 @@ def _length(seconds: int) -> str:
     for unit, name in _UNITS:
         count, seconds = divmod(seconds, unit)
         if count:
-            words.append(_many(count, name))
+            words.append(many(count, name))
     return " ".join(words[:2]) or "no time"
 
 
@@ -137,11 +134,11 @@ def _tiles(content: Content, summary: Summary, found: Sequence[Check], run: Run)
     alerts = sum(counter.total() for counter in content.calendar.alerts.values())
     critical = sum(counter.total() for counter in content.calendar.critical.values())
     values = (
-        ("batteries", f"{_batteries(summary):,}"),
-        ("locations", f"{len(content.places):,}"),
-        ("jar samples", _compact(summary.rows["telemetry_jar_raw"])),
-        ("of data", _bytes(sum(summary.bytes.values()))),
-        ("alerts", f"{alerts + critical:,}"),
+        _tile(_batteries(summary), "battery", "batteries"),
+        _tile(len(content.places), "location"),
+        _tile(summary.rows["telemetry_jar_raw"], "jar sample"),
+        ("of data", size(summary.data_bytes)),
+        _tile(alerts + critical, "alert"),
         ("of them critical", f"{critical:,}"),
         ("replaced", f"{summary.replaced:,}"),
     )
@@ -150,6 +147,11 @@ def _tiles(content: Content, summary: Summary, found: Sequence[Check], run: Run)
     kind = "" if all(c.holds for c in found) else ' class="no"'
     tiles += f"<div><dt>checks hold</dt><dd{kind}>{held}</dd></div>"
     return f'<dl class="tiles">{tiles}</dl>'
+
+
+def _tile(count: int, one: str, more: str = "") -> tuple[str, str]:
+    """What is counted, and how many there are."""
+    return many(count, one, more).partition(" ")[2], _compact(count)
 
 
 def _percent(share: float, digits: int = 1) -> str:
@@ -161,13 +163,6 @@ def _compact(count: int) -> str:
         if count >= scale:
             return f"{count / scale:.3g} {name}"
     return f"{count:,}"
-
-
-def _bytes(size: int) -> str:
-    for scale, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB")):
-        if size >= scale:
-            return f"{size / scale:.3g} {name}"
-    return f"{size / 1000:.3g} kB"
 
 
 _KINDS = {
@@ -300,7 +295,7 @@ def _outage(content: Content, run: Run) -> str:
     when = _moment(shown.start_s, run)
     length = _length(shown.end_s - shown.start_s)
     words = (
-        f"{_many(content.outages, 'outage')} of the grid in this run. "
+        f"{many(content.outages, 'outage')} of the grid in this run. "
         f"The one that lay longest on a battery: {length} from {when}."
     )
     if not shown.channels or not len(shown.channels["volts"].t_s):
@@ -312,11 +307,11 @@ def _outage(content: Content, run: Run) -> str:
 
 def _outage_caption(shown: Outage, run: Run) -> str:
     seen = (
-        f"{shown.samples:,} samples lie in it"
+        f"{many(shown.samples, 'sample lies', 'samples lie')} in it"
         if shown.samples
         else f"No sample lies in it: they are {run.grid.interval_s:,} s apart"
     )
-    words = f"{shown.string_id}: the range of its {shown.jars} jars and their mean."
+    words = f"{shown.string_id}: the range of its {many(shown.jars, 'jar')} and their mean."
     if shown.weakest:
         words += f" The coloured line is {shown.weakest} ({shown.profile}), the lowest in the mean."
     return f"{words} {seen}."
@@ -339,7 +334,7 @@ def _calendar(content: Content, summary: Summary, run: Run) -> str:
     found = content.calendar
     if not (found.work or found.alerts or found.critical):
         return _none("calendar", "There was no alert and no maintenance in this run.")
-    bins = "a day" if found.bin_days == 1 else f"{found.bin_days} days"
+    bins = "a day" if found.bin_days == 1 else many(found.bin_days, "day")
     caption = f"A column is {bins}; the darker, the more. At the right the number in the run."
     figure = _figure("calendar", charts.calendar(found, run.grid), caption)
     names = {
@@ -368,8 +363,8 @@ def _life(content: Content, summary: Summary, run: Run) -> str:
         )
     day = charts.day_of(found.at_s, run.grid.utc_offset_s)
     caption = (
-        f"Predictions of {day} against the truth, {found.units:,} units; a square is a year, the "
-        "darker the more; on the dashed line they agree. "
+        f"Predictions of {day} against the truth, {many(found.units, 'unit')}; a square is a "
+        "year, the darker the more; on the dashed line they agree. "
         f"{_percent(found.within / found.units, 0)} of the lives lie within the 80 % interval."
     )
     values = {
@@ -393,20 +388,27 @@ def _days(value: float | None) -> str:
     return "none to tell" if value is None else f"{value:,.0f} d"
 
 
+def _name(text: str) -> str:
+    """A name that may be broken behind an underscore, where a screen is narrow."""
+    return _t(text).replace("_", "_<wbr>")
+
+
 def _checks(found: Sequence[Check]) -> str:
     rows = [
         (
-            f"{_t(c.name)} <small>{_t(c.of)}</small>",
+            f"{_name(c.name)} <small>{_name(c.of)}</small>",
             _t(c.found),
             _t(c.wanted),
             '<span class="yes">holds</span>' if c.holds else '<span class="no">FAILS</span>',
         )
         for c in found
     ]
-    table = _table(("what", "found", "wanted", ""), rows, "lnm-")
+    table = _table(("what", "found", "band", ""), rows, "lnn-")
     words = (
-        "Each is a comparison of numbers that were counted while the data were written. To look at "
-        "every file again: <code>fleetgen verify URL</code>."
+        "Numbers that were counted while the data were written, and the band in which each must "
+        "lie. These are a few: the full set, which reads every value again, is "
+        "<code>fleetgen validate URL</code>. Whether the files are still those that were written "
+        "tells <code>fleetgen verify URL</code>."
     )
     return f"<p>{words}</p>{table}"
 
@@ -425,7 +427,7 @@ def _made(summary: Summary, run: Run, identity: Mapping[str, Any]) -> str:
         "profiles": ", ".join(f"{p.name} {_percent(p.share)}" for p in run.scenario.profiles),
         "hazards": f"{run.scenario.hazard_scale:g} \N{MULTIPLICATION SIGN} those of the model",
         "instruments": _instruments(run),
-        "forced": f"{len(run.scenario.injections):,} events",
+        "forced": many(len(run.scenario.injections), "event"),
     }
     listed = "".join(f"<dt>{_t(name)}</dt><dd>{_t(value)}</dd>" for name, value in facts.items())
     command = "fleetgen generate --from _fleetgen/manifest.json --output-dir ANOTHER"
@@ -447,6 +449,7 @@ def _made(summary: Summary, run: Run, identity: Mapping[str, Any]) -> str:
         f"<pre>{_t(command)}</pre>"
         f"{_forced(run)}"
         f"{_table(heads, rows, 'lnmnm')}"
+        f'<p class="note-text">{_t(summary.told_size())}</p>'
         "<details><summary>The plan, without fleet and selection</summary>"
         f"<pre>{_t(json.dumps(plan, indent=2, ensure_ascii=False))}</pre></details>"
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fleetgen import __version__
+from fleetgen.report.checks import Check, checks
 from fleetgen.report.summary import Summary
 from fleetgen.score import rates
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY
+from fleetgen.wording import many
 
 
 def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
@@ -16,7 +20,8 @@ def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
     lines = [
         "# Data generation report",
         "",
-        f"{summary.batteries - summary.replaced:,} batteries, {days:g} days from {grid.start}, a "
+        f"{many(summary.batteries - summary.replaced, 'battery', 'batteries')}, "
+        f"{many(days, 'day')} from {grid.start}, a "
         f"sample every {grid.interval_s} s, seed {run.seed}.",
         "",
         f"fleetgen {__version__}, plan digest `{run.plan_digest}`.",
@@ -37,6 +42,9 @@ def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
         "",
         "Expected rows are batteries (or strings, or sensors) x duration / sampling interval.",
         "",
+        summary.told_size(),
+        "",
+        *_checks(checks(summary, expected_rows, run)),
         "## Measured values",
         "",
         "| column | unit | mean | lowest | highest |",
@@ -75,6 +83,21 @@ def markdown(summary: Summary, expected_rows: dict[str, int], run: Run) -> str:
         *_predictions(summary),
     ]
     return "\n".join(lines)
+
+
+def _checks(found: Sequence[Check]) -> list[str]:
+    """Each check with its value and its band."""
+    return [
+        "## Checks",
+        "",
+        "| what | of | found | band | holds |",
+        "|---|---|--:|--:|:-:|",
+        *(f"| {c.name} | {c.of} | {c.found} | {c.wanted} | {_tick(c.holds)} |" for c in found),
+        "",
+        "These are a few, of numbers that were counted while the data were written; the full set, "
+        "which reads every value again, is `fleetgen validate URL`.",
+        "",
+    ]
 
 
 def _throughput(summary: Summary) -> list[str]:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fleetgen.derive.scores import Scores
 from fleetgen.schema import TABLES, THROUGHPUT_ERROR, THROUGHPUT_TRUE
-from fleetgen.spec import Receipt
+from fleetgen.spec import FileEntry, Receipt, Sketch
+from fleetgen.wording import many, size
+
+ABOUT_DATA = frozenset({"report", "croissant", "datapackage"})
+"""What the manifest calls files that tell of the data."""
 
 
-@dataclass
-class ColumnStatistics:
-    """A column over the whole run, in counts."""
-
-    rows: int = 0
-    total: int = 0
-    low: int = 2**62
-    high: int = -(2**62)
+def data_bytes(files: Iterable[FileEntry]) -> int:
+    """Bytes of the files of a manifest that hold data, as `Summary.data_bytes` counts them."""
+    return sum(entry.bytes for entry in files if entry.table not in ABOUT_DATA)
 
 
 @dataclass
@@ -29,9 +28,7 @@ class Summary:
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     bytes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     files: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    columns: dict[str, ColumnStatistics] = field(
-        default_factory=lambda: defaultdict(ColumnStatistics)
-    )
+    columns: dict[str, Sketch] = field(default_factory=lambda: defaultdict(Sketch))
     profiles: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     soh_milli_pct: list[int] = field(default_factory=list)
@@ -42,6 +39,8 @@ class Summary:
     rul: Scores = field(default_factory=Scores)
     events: Counter[str] = field(default_factory=Counter)
     replaced: int = 0
+    single_bytes: int = 0
+    single_files: int = 0
 
     def take_scores(self, scores: Mapping[str, Mapping[str, Any]]) -> None:
         """Add how alerts and predictions of one string or room did."""
@@ -60,11 +59,7 @@ class Summary:
             self.bytes[entry.table] += entry.bytes
             self.files[entry.table] += 1
         for name, sketch in receipt.statistics.items():
-            column = self.columns[name]
-            column.rows += sketch["rows"]
-            column.total += sketch["total"]
-            column.low = min(column.low, sketch["low"])
-            column.high = max(column.high, sketch["high"])
+            self.columns[name].take(sketch)
         self.events.update(str(row["event_type"]) for row in receipt.events)
         self.replaced += len(receipt.swaps)
         for state in receipt.states.values():
@@ -73,6 +68,27 @@ class Summary:
             self.soh_milli_pct.append(round(state["soh_pct"] * 1000))
             self.soh_of[state["profile"]] += self.soh_milli_pct[-1]
             self.cycles[state["cycle_count"]] += 1
+
+    def take_closing(self, files: Iterable[FileEntry]) -> None:
+        """Add the files at the top that hold data; others, and those of parts, are passed over."""
+        for entry in files:
+            if "/" not in entry.path and entry.table not in ABOUT_DATA:
+                self.single_bytes += entry.bytes
+                self.single_files += 1
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of all data: tables in parts, and single files at the top."""
+        return sum(self.bytes.values()) + self.single_bytes
+
+    def told_size(self) -> str:
+        """Say how large the data are, and what is counted."""
+        parts = many(sum(self.files.values()), "file")
+        return (
+            f"{size(self.data_bytes)} of data: {size(sum(self.bytes.values()))} in {parts} of "
+            f"parts, {size(self.single_bytes)} in {many(self.single_files, 'single file')} at the "
+            "top. Reports, catalogues and control files are not counted."
+        )
 
     @property
     def batteries(self) -> int:

@@ -17,6 +17,7 @@ from fleetgen.spec import PartJob, StringJob, Values
 from fleetgen.task import part_path
 from fleetgen.validate.clock import position_of
 from fleetgen.validate.part import clock_of
+from fleetgen.wording import many
 
 Counts = NDArray[np.int32]
 _NULL32 = np.iinfo(np.int32).min
@@ -103,7 +104,7 @@ def _stretches(
                 {n: Values(v.values[cut], v.nulls, v.levels) for n, v in columns.items()},
             )
     if clock.missing:
-        raise ValueError(f"{path}: {clock.missing:,} instants are missing")
+        raise ValueError(f"{path}: {many(clock.missing, 'instant is', 'instants are')} missing")
 
 
 def _counts(table: Table, name: str, columns: Mapping[str, Values]) -> Counts:

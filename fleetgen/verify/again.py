@@ -8,6 +8,7 @@ from fleetgen.plan import estimate
 from fleetgen.spec import Receipt
 from fleetgen.verify.findings import Findings, Notify
 from fleetgen.verify.place import Amount, Place, sampled
+from fleetgen.wording import many
 
 
 def make_again(
@@ -24,13 +25,14 @@ def make_again(
         return
     notify("made again", 0, len(jobs))
     others = 0
-    for number, receipt in enumerate(pipeline.rederived(place.config, place.plan, jobs), 1):
+    made = pipeline.rederived(place.config, place.plan, jobs, lambda line: notify(line, 0, 0))
+    for number, receipt in enumerate(made, 1):
         found.checked["made again"] += 1
         others += _compare(receipts[receipt.job], receipt, found)
         notify("made again", number, len(jobs))
     if others:
         found.notes.append(
-            f"{others} file{'s' * (others != 1)} made again: equal values in other bytes, for "
+            f"{many(others, 'file')} made again: equal values in other bytes, for "
             "another version of a library encoded them"
         )
 
@@ -69,6 +71,10 @@ def make_bad_again(place: Place, found: Findings, notify: Notify) -> int:
     def tell(now: pipeline.Progress) -> None:
         if now.stage in ("parts", "histories"):
             notify("repair", now.jobs_done, now.jobs)
+        elif now.stage == "compiling":
+            notify(pipeline.compiling(), 0, 0)
+        elif now.stage == "compiled":
+            notify("compiled", 0, 0)
 
     if parts:
         pipeline.remake(place.config, plan, parts, tell)

@@ -19,6 +19,7 @@ from fleetgen.spec import FileEntry, PartJob, Receipt
 from fleetgen.task import part_group, part_path, part_tables
 from fleetgen.verify.findings import Findings
 from fleetgen.verify.place import Place
+from fleetgen.wording import many
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _receipt(
     needed = tables_of(job)
     there = sum(entry.table in needed for entry in receipt.files)
     if there != len(needed) or len({e.path for e in receipt.files}) != len(receipt.files):
-        found.add("receipts", key, f"names {there} files of {len(needed)}", job.key)
+        found.add("receipts", key, f"names {many(there, 'file')} of {len(needed)}", job.key)
         return None
     return receipt
 

@@ -22,6 +22,7 @@ from fleetgen.task import part_path, part_tables
 from fleetgen.verify.control import File
 from fleetgen.verify.findings import Bad, CheckName, Findings, Notify
 from fleetgen.verify.place import Place
+from fleetgen.wording import many
 
 SPOOL_BYTES = 1 << 25
 """Most of a file that is held in memory; the rest of a larger one waits on the local disk."""
@@ -169,8 +170,8 @@ def _told(seen: Seen, entry: FileEntry, name: str, plan: str) -> str:
         day = min(d for d in {*is_, *said} if is_.get(d) != said.get(d))
         return f"the digest of {day} is {is_.get(day)} by its values, not {said.get(day)}"
     texts = {
-        "bytes": f"{seen.bytes:,} bytes instead of {entry.bytes:,}",
-        "rows": f"{seen.rows or 0:,} rows instead of {entry.rows:,}",
+        "bytes": f"{many(seen.bytes or 0, 'byte')} instead of {entry.bytes:,}",
+        "rows": f"{many(seen.rows or 0, 'row')} instead of {entry.rows:,}",
         "sha256": (
             f"its SHA-256 is {seen.sha256[:_SHOWN_DIGITS]}... instead of "
             f"{entry.sha256[:_SHOWN_DIGITS]}..."

@@ -22,7 +22,8 @@ CHECKS: tuple[CheckName, ...] = (
 _SHOWN_BAD = 20
 
 Notify = Callable[[str, int, int], None]
-"""Takes what is looked at, how many of them are done, and how many there are."""
+"""Takes what is looked at, how many of them are done, and how many there are; or a line alone, and
+twice 0."""
 
 
 @dataclass(frozen=True)

@@ -263,4 +263,4 @@ def test_progress_is_on_stderr_in_each_style(tmp_path: Path, style: str) -> None
     assert ("data set in ./output" in done.out) == (style != "none")
     assert bool(done.err) == (style != "none")
     if style == "plain":
-        assert "1 batteries, 288 jar samples" in done.err
+        assert "1 battery, 288 jar samples" in done.err

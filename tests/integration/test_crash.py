@@ -439,7 +439,7 @@ def test_damage_of_a_complete_set_is_told(
     damage(path)
     assert main(command(copied.path, changes=RACED)) == 3
     err = capsys.readouterr().err
-    assert "is not whole: 1 of its files are missing or of another size" in err
+    assert "is not whole: 1 file missing or of another size" in err
     assert f"telemetry_env/{path.relative_to(copied.path / 'telemetry_env')}" in err
     assert f"`fleetgen verify {copied.path} --repair`" in err
 

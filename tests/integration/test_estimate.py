@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetgen.calibrate import Told, duration, estimated, measured, told
+from fleetgen.calibrate import Told, estimated, measured, told
 from fleetgen.cli import main
 from fleetgen.config import RunConfig
 from fleetgen.execute import ExecutionSettings
@@ -96,7 +96,7 @@ def test_time_follows_from_what_the_machine_took(tmp_path: Path) -> None:
     )
     none = replace(speed, walk_s=0.0, walk_s_per_day=0.0, part_s_per_row=0.0, room_s_per_row=0.0)
     serial = ExecutionSettings("serial", 1)
-    seconds = [told(plan, serial, each).estimate.seconds for each in (none, speed, slow)]
+    seconds = [told(plan, serial, each).seconds for each in (none, speed, slow)]
     assert seconds[2] - seconds[0] == pytest.approx(2 * (seconds[1] - seconds[0]))
     assert seconds[1] > seconds[0] > 0
     assert speed.crowding >= 1
@@ -121,6 +121,8 @@ def test_the_command_takes_the_flags_of_generate(
     assert main(["estimate", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "telemetry_jar_raw                   6,912 rows" in lines
+    assert [line for line in lines if line.endswith(" s with 1 worker")]
+    assert [line for line in lines if line.endswith("no faster with more than 1 worker")]
     assert main(["estimate", "--json", *flags]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["estimate"]["rows"]["telemetry_jar_raw"] == 24 * 288
@@ -128,7 +130,3 @@ def test_the_command_takes_the_flags_of_generate(
     assert [*tmp_path.iterdir()] == []
     assert main(["estimate", "--sampling-seconds", "0"]) == 2
     assert "sampling" in capsys.readouterr().err
-
-
-def test_durations_are_told_as_people_say_them() -> None:
-    assert [duration(s) for s in (5, 119, 600, 9000)] == ["5 s", "119 s", "10 min", "2.5 h"]

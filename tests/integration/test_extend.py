@@ -136,8 +136,8 @@ def test_only_new_parts_are_computed_and_the_run_says_so(tmp_path: Path) -> None
     assert stages["parts"].rows_done == stages["parts"].rows
     assert (stages["histories"].jobs_done, stages["histories"].jobs) == (8, 8)
     for said in (
-        "extends a data set of this plan from 2 days: 16 of 24 parts have a receipt\n",
-        "joins a data set of this plan: 24 of 24 parts have a receipt\n",
+        "extends a data set of this plan from 2 days: 16 of 24 parts made\n",
+        "joins a data set of this plan: 24 of 24 parts made\n",
     ):
         tell, _ = reporter("plain", told := StringIO())
         generate(configured(place, {**QUIET, "run.duration_days": 3}), tell)

@@ -40,6 +40,15 @@ PLAN = {
 }
 """One jar fails from the second day on, one outlives the horizon, one wears out."""
 
+MANY_STRINGS = {
+    "UPS-01": {
+        "kind": "UPS",
+        "jars_per_string": 2,
+        "strings": {f"S{n}": "HX12-120" for n in range(1, 7)},
+    }
+}
+"""Enough of them that each side of the split has one."""
+
 
 def truth_of(place: Path) -> pd.DataFrame:
     """The labels as they lie in the files."""
@@ -112,13 +121,57 @@ def test_a_chosen_sample(places: dict[str, Path]) -> None:
         assert len(frame) == 2 * DAYS
 
 
+def test_one_hour_or_label_needs_no_list(places: dict[str, Path]) -> None:
+    data = fleetgen.open(str(places["parquet"]))
+    one = data.training_frame("v_mean", "soh_pct", JARS[0], 0)
+    many = data.training_frame(["v_mean"], ["soh_pct"], [JARS[0]], [0])
+    pd.testing.assert_frame_equal(one, many)
+    assert len(one) == DAYS
+    assert (one.feature_ts.dt.hour == 0).all()
+
+
+def test_a_side_of_the_split_comes_in_one_call(tmp_path: Path) -> None:
+    """Held against `split.csv` as pandas reads it; the three sides are all there is."""
+    place = tiny.generate(tmp_path / "set", MANY_STRINGS, run__sampling_seconds=3600)
+    data = fleetgen.open(str(place))
+    table = pd.read_csv(place / "split.csv")
+    assert {*table["split"]} == {"train", "validation", "test"}
+    whole = data.training_frame()
+    rows = 0
+    for side in ("train", "validation", "test"):
+        frame = data.training_frame(split=side)
+        kept = whole[whole.battery_id.isin(table.battery_id[table["split"] == side])]
+        pd.testing.assert_frame_equal(frame, kept.reset_index(drop=True))
+        rows += len(frame)
+        chosen = [table.battery_id[0], table.battery_id.iloc[-1]]
+        some = data.training_frame(batteries=chosen, split=side, at_hours=0)
+        kept = frame[frame.battery_id.isin(chosen) & (frame.feature_ts.dt.hour == 0)]
+        pd.testing.assert_frame_equal(some, kept.reset_index(drop=True), check_dtype=len(kept) > 0)
+    assert rows == len(whole) > 0
+
+
+def test_a_side_without_a_string_is_empty(places: dict[str, Path]) -> None:
+    """Of one string two sides are empty, and say so by having no row."""
+    data = fleetgen.open(str(places["parquet"]))
+    frames = [data.training_frame(split=side) for side in ("train", "validation", "test")]
+    assert sorted(map(len, frames)) == [0, 0, len(JARS) * DAYS * 24]
+    assert len({tuple(frame.columns) for frame in frames}) == 1
+
+
 @pytest.mark.parametrize(
     ("chosen", "told"),
     [
         ({"columns": ["v_men"]}, "columns: feature_store has no column 'v_men'"),
         ({"labels": ["soh"]}, "labels: rul_truth has no column 'soh'"),
         ({"batteries": [*JARS, "DC-T-01-REC-01-S1-J04"]}, "batteries: 'DC-T-01-REC-01-S1-J04'"),
-        ({"at_hours": [24]}, "at_hours = 24"),
+        ({"labels": "soh"}, "labels: rul_truth has no column 'soh'"),
+        ({"at_hours": [24]}, "at_hours = 24: no hour of the day; give whole numbers from 0 to 23"),
+        ({"at_hours": -1}, "at_hours = -1"),
+        ({"at_hours": "midnight"}, "at_hours = 'm'"),
+        ({"at_hours": [None, "0"]}, "at_hours = None"),
+        ({"batteries": 3}, "batteries = 3: must be a name or a list of names"),
+        ({"columns": 3}, "columns = 3: must be a name or a list of names"),
+        ({"split": "tests"}, "split = 'tests': no such split; did you mean test?"),
     ],
 )
 def test_what_there_is_not_is_told(places: dict[str, Path], chosen: dict, told: str) -> None:
@@ -128,7 +181,9 @@ def test_what_there_is_not_is_told(places: dict[str, Path], chosen: dict, told: 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path, places: dict[str, Path]) -> None:
     with pytest.raises(StorageError, match="no finished data set"):
-        fleetgen.open(str(tmp_path))
+        fleetgen.open(tmp_path)
+    with pytest.raises(ConfigError, match="url = None: must be a directory or s3://"):
+        fleetgen.open(None)  # type: ignore[arg-type]
     short = tiny.generate(tmp_path / "short", run__duration_days=0.03)
     assert len(fleetgen.open(str(short)).training_frame()) == 0  # shorter than a window
     bare = tiny.generate(tmp_path / "bare", run__duration_days=0.5)

@@ -23,6 +23,20 @@ Mistake = tuple[str, list[str], int, list[str]]
 
 MISTAKES: list[Mistake] = [
     # the command line
+    (
+        "a word too many",
+        ["report", "output/test", "output/other"],
+        USAGE,
+        ["'output/other'", "fleetgen report takes URL and flags"],
+    ),
+    (
+        "a word without its flag",
+        ["generate", "output/test"],
+        USAGE,
+        ["'output/test'", "takes flags alone", "--output-dir"],
+    ),
+    ("a word for doctor", ["doctor", "here"], USAGE, ["'here'", "fleetgen doctor takes flags"]),
+    ("a login that stands alone", ["doctor", "s3://me:word@x/y"], USAGE, ["(not shown)"]),
     ("no verb", [], USAGE, ["VERB", "fleetgen --help"]),
     ("a verb mistyped", ["genrate"], USAGE, ["'genrate'", "did you mean generate?"]),
     ("a verb of a verb", ["config", "chek"], USAGE, ["'chek'", "did you mean check?"]),
@@ -179,7 +193,13 @@ MISTAKES: list[Mistake] = [
         "another plan in the directory",
         [*SMALL, "--duration-days", "0.5", "--seed", "1", "--output-dir", "SET"],
         STORAGE,
-        ["another plan", "run.seed: 42 -> 1", "Choose another --output-dir"],
+        [
+            "another plan",
+            "run.seed: 42 -> 1",
+            "choose another --output-dir",
+            "fleetgen clean ",
+            " --all",
+        ],
     ),
     ("a data set that is not there", ["verify", "nowhere"], STORAGE, ["nowhere", "Check where it"]),
     (

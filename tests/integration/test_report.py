@@ -21,6 +21,7 @@ from fleetgen.io.store import open_store
 from fleetgen.pipeline import recorded
 from fleetgen.plan import make_plan
 from fleetgen.reduce import _gathered
+from fleetgen.report.checks import checks
 from fleetgen.report.content import Content
 from fleetgen.report.summary import Summary
 from tests import tiny
@@ -97,7 +98,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
         self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -380,6 +381,73 @@ def test_what_is_no_complete_data_set_gets_no_report(
     assert tree(copy) == before
 
 
+# --- one number, one meaning ----------------------------------------------------------------------
+
+
+def test_the_size_is_that_of_parts_and_single_files_everywhere(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counted on the disk; reports, catalogues and control files are none of it."""
+    of_parts = [p.stat().st_size for p in copy.glob("*/*=*/**/*") if p.is_file()]
+    about = (*REPORTS, "croissant.json", "datapackage.json", "_SUCCESS")
+    single = [p.stat().st_size for p in copy.iterdir() if p.is_file() and p.name not in about]
+    data, parts, rest = (
+        f"{sum(each) / 1e6:.3g} MB" if sum(each) > 999_500 else f"{sum(each) / 1e3:.3g} kB"
+        for each in (of_parts + single, of_parts, single)
+    )
+    words = (
+        f"{data} of data: {parts} in {len(of_parts)} files of parts, {rest} in {len(single)} "
+        "single files at the top."
+    )
+    for name in REPORTS:
+        assert words in (copy / name).read_text("utf-8")
+    assert f"<dt>of data</dt><dd>{data}</dd>" in (copy / "report.html").read_text("utf-8")
+    assert main(["finish", str(copy), "--progress", "json"]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"data set in {copy}: {data} of data; open report.html there\n"
+    last = json.loads(told.err.splitlines()[-1])
+    assert (last["stage"], last["data_bytes"]) == ("complete", sum(of_parts) + sum(single))
+
+
+def test_each_check_has_its_value_and_its_band_in_both_reports(made: Path, page: Page) -> None:
+    """The bands of the shares by hand: four deviations of a draw, or one unit."""
+    text = (made / "DATA_GENERATION_REPORT.md").read_text("utf-8")
+    section = text.partition("## Checks")[2].partition("\n## ")[0]
+    found = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines()[4:]]
+    found = [cells for cells in found if cells]
+    assert ["rows", "telemetry_jar_raw", "20,736", "20,736", "yes"] in found
+    named = {tuple(cells[:2]): cells for cells in found}
+    assert named["voltage_v, V", "telemetry_jar_raw"][3] == "0 to 20"
+    shown = "".join(page.words)
+    for words in ("fleetgen validate", "fleetgen verify"):
+        assert words in shown
+    assert "`fleetgen validate URL`" in section
+    for _, _, value, band, holds in found:
+        assert value in shown
+        assert band in shown
+        assert holds == "yes"
+
+
+@pytest.mark.parametrize(
+    ("units", "share", "band"),
+    [(1944, 0.85, "1,590 to 1,715"), (24, 0.03, "0 to 4"), (1, 0.5, "0 to 1")],
+)
+def test_a_share_has_a_band_of_four_deviations(units: int, share: float, band: str) -> None:
+    """1944 * 0.85 = 1652.4, off by 4 * sqrt(247.86) = 62.97; 0.72 by 3.49; 0.5 by 2.24."""
+    run = tiny.config(
+        scenario__profiles={
+            "a": {"share": share, "soh_per_year": 0.02, "resistance_per_year": 0.02},
+            "b": {"share": 1.0 - share, "soh_per_year": 0.02, "resistance_per_year": 0.02},
+        }
+    )
+    summary = Summary()
+    summary.soh_milli_pct = [100_000] * units
+    found = checks(summary, {}, make_plan(run, "").run)
+    (check,) = [each for each in found if each.of == "profile a"]
+    assert check.wanted == band
+    assert check.holds == (units == 1 or units == 24)  # none has it
+
+
 # --- runs that have little to show ----------------------------------------------------------------
 
 
@@ -395,6 +463,8 @@ def test_an_hour_of_one_battery(tmp_path: Path, form: str) -> None:
     text = (place / "report.html").read_text("utf-8")
     assert Page(text).open == []
     assert "1 battery, 1 hour" in text
+    assert "<dt>battery</dt><dd>1</dd>" in text
+    assert "<dt>location</dt><dd>1</dd>" in text
     for words in (
         "There is no outage on any battery in this run.",
         "There was no alert and no maintenance in this run.",

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -63,7 +64,9 @@ def remote(
         cwd=tmp_path_factory.mktemp("cwd"),
     )
     assert done.code == 0, done.err
-    assert done.out == f"data set in {url}; open report.html there\n"
+    assert re.fullmatch(
+        rf"data set in {url}: [\d.]+ [kM]B of data; open report.html there\n", done.out
+    )
     copy = tmp_path_factory.mktemp("copy")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in object_store.environment("writer").items():

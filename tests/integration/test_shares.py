@@ -39,7 +39,7 @@ def test_shares_in_any_order_and_a_finish_make_the_same_data_set(
         if part != 2:
             assert main(["finish", str(place), "--progress=none"]) == 3
             line = capsys.readouterr().err
-            assert f"{6 - counts[-1]} of 6 parts are missing, the first of " in line
+            assert f"{6 - counts[-1]} of 6 parts missing, the first of " in line
             assert line.count("\n") == 1
     assert counts == [2, 4, 6]
     assert main(["finish", str(place), "--progress=none"]) == 0
@@ -59,7 +59,7 @@ def test_a_share_of_more_shares_than_parts_may_be_empty(
     words = [w for w in command(place, *arguments) if w != "--progress=none"]
     assert main([*words, "--progress=plain"]) == 0
     said = capsys.readouterr().err.splitlines()[-1]
-    expected = "this share is made: 0 of 6 parts have a receipt; when all have: fleetgen finish "
+    expected = "this share is made: 0 of 6 parts made; when all are: fleetgen finish "
     assert said == expected + str(place)
 
 

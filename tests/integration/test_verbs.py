@@ -109,6 +109,8 @@ def test_check_says_ok_or_all_faults_of_all_files(
     assert said(capsys, "config", "check", good) == (
         f"{good}: ok; 24 batteries, 2 days from 2025-01-01, a sample every 300 s\n"
     )
+    one = ("--set", "run.duration_days=1", "--set", "select.limit_batteries=1")
+    assert "ok; 1 battery, 1 day from " in said(capsys, "config", "check", good, *one)
     bad = tmp_path / "bad.toml"
     bad.write_text("[run]\nseed = -1\nsped = 3\n[outputs]\n")
     lines = said(capsys, "config", "check", bad, code=2).splitlines()

@@ -266,7 +266,7 @@ def test_package_data_are_found_inside_an_archive(tmp_path):
     for folder in ("config", "fleets"):
         shutil.copytree(package / folder, tree / folder)
     (tree / "model").mkdir()
-    front = ("__init__", "errors", "places", "schema", "spec", "units")
+    front = ("__init__", "errors", "places", "schema", "spec", "units", "wording")
     for name in (*front, "model/__init__", "model/load", "model/params"):
         shutil.copy(package / f"{name}.py", tree / f"{name}.py")
     archive = shutil.make_archive(str(tmp_path / "package"), "zip", tree.parent)
