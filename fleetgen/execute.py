@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -43,6 +43,7 @@ _CONNECT_S = 10
 _NO_WORKERS_S = 45  # with what goes before and after, a lost cluster is told within a minute
 _POLL_S = 2
 _ANSWER_S = 5
+_LOOK_S = 5  # at ten thousand workers, a look costs a scheduler some ten milliseconds
 _SETTLE_S = 0.2
 _AGAIN_S = 0.01
 _THEN_AGAIN = "then run the same command again: finished parts are kept"
@@ -122,11 +123,22 @@ class Interrupted(KeyboardInterrupt):
         self.signum = signum
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """What a worker of a given scheduler may hold, 0 if that is not limited, and computes at once.
+
+    A worker of two threads computes one job, while another is stored.
+    """
+
+    memory_bytes: int
+    jobs: int
+
+
 class Engine(ABC):
     """A place where jobs run, open as long as its context (see `open_engine`)."""
 
     workers: int
-    """Jobs that run at the same time, as known at the start."""
+    """Jobs that run at the same time, as last known."""
 
     dashboard_url: str | None = None
 
@@ -154,8 +166,8 @@ class Engine(ABC):
         """
         return {}
 
-    def memory_limits(self) -> dict[str, int]:
-        """Memory that each worker of a given scheduler may hold, if limited, by address [bytes]."""
+    def capacities(self) -> dict[str, Capacity]:
+        """What each worker of a given scheduler can take, by address; elsewhere there is none."""
         return {}
 
 
@@ -184,7 +196,7 @@ def open_engine(
                 stack.enter_context(_reported(client, settings.performance_report, signals))
             case "scheduler":
                 client = stack.enter_context(_given_scheduler(settings, signals))
-                workers = sum(map(_computing_threads, client.nthreads().values()))
+                workers = _computing(client.nthreads())
                 engine = _Dask(client, workers, run_id, None)
                 stack.enter_context(_reported(client, settings.performance_report, signals))
         stack.callback(signals.hold)
@@ -314,14 +326,14 @@ class _Window(Engine):
         done: SimpleQueue[Any] = SimpleQueue()
         running: dict[Any, str] = {}
 
-        def start(count: int) -> None:
-            batch = list(islice(waiting, count))
+        def start() -> None:
+            batch = list(islice(waiting, max(0, _JOBS_PER_WORKER * self._width() - len(running))))
             for job, future in zip(batch, self._submit(function, batch), strict=True):
                 running[future] = job.key
                 future.add_done_callback(done.put)
 
         try:
-            start(_JOBS_PER_WORKER * self.workers)
+            start()
             while running:
                 ready = [self._next(done)]
                 while not done.empty():
@@ -329,11 +341,15 @@ class _Window(Engine):
                 results = [self._result(future, running) for future in ready]
                 for future in ready:
                     del running[future]
-                start(len(ready))
+                start()
                 yield from results
         finally:
             for future in running:
                 self._drop(future)
+
+    def _width(self) -> int:
+        """Jobs that can run at the same time now."""
+        return self.workers
 
     @abstractmethod
     def _submit(self, function: Begin[J, R], jobs: list[J]) -> list[Any]:
@@ -400,6 +416,7 @@ class _Dask(_Window):
         self._run_id = run_id
         self._memory = memory
         self._versions = versions.here()
+        self._looked_s = time.monotonic()
 
     def ask(self, function: Callable[[], R]) -> dict[str, R | Exception]:
         if self._memory:
@@ -407,11 +424,20 @@ class _Dask(_Window):
         found: dict[str, R | Exception] = self._client.run(function, on_error="return")
         return found
 
-    def memory_limits(self) -> dict[str, int]:
+    def capacities(self) -> dict[str, Capacity]:
         if self._memory:
             return {}
         told = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {name: about["memory_limit"] for name, about in told.items()}
+        return {
+            name: Capacity(about["memory_limit"], _computing_threads(about["nthreads"]))
+            for name, about in told.items()
+        }
+
+    def _width(self) -> int:
+        # Workers of a given scheduler come and go; of a local cluster those that go come again.
+        if not self._memory and time.monotonic() - self._looked_s > _LOOK_S:
+            self._threads()
+        return self.workers
 
     def _submit(self, function: Begin[J, R], jobs: list[J]) -> list[Any]:
         # Pickled here: to Dask a job is one opaque value, not a structure to look for tasks in.
@@ -432,7 +458,7 @@ class _Dask(_Window):
             try:
                 return done.get(timeout=_POLL_S)
             except Empty:
-                workers = self._count_workers()
+                workers = self._threads()
                 if workers:
                     seen = time.monotonic()
                 elif time.monotonic() - seen > _NO_WORKERS_S:
@@ -443,15 +469,20 @@ class _Dask(_Window):
                         else _no_workers(local=self._memory is not None)
                     ) from None
 
-    def _count_workers(self) -> int | None:
-        """Workers that the scheduler knows; None if it does not answer."""
+    def _threads(self) -> dict[str, int] | None:
+        """Threads of each worker that the scheduler knows; None if it does not answer."""
         scheduler = self._client.scheduler  # none once the client has given up
         try:
-            return scheduler and len(
-                self._client.sync(scheduler.ncores, callback_timeout=_ANSWER_S)
+            found: dict[str, int] | None = scheduler and self._client.sync(
+                scheduler.ncores, callback_timeout=_ANSWER_S
             )
         except (OSError, TimeoutError):
             return None
+        finally:
+            self._looked_s = time.monotonic()
+        if found and not self._memory:
+            self.workers = _computing(found)
+        return found
 
     def _result(self, future: Any, running: dict[Any, str]) -> Any:
         from distributed import KilledWorker
@@ -501,6 +532,11 @@ def _perform(packed: bytes) -> Any:
 def _computing_threads(threads: int) -> int:
     """How many of a worker's threads compute, while as many wait for a disk or an object store."""
     return -(-threads // 2)
+
+
+def _computing(threads: Mapping[str, int]) -> int:
+    """How many threads of some workers compute."""
+    return sum(map(_computing_threads, threads.values()))
 
 
 _turns: dict[str, threading.Semaphore] = {}

@@ -472,6 +472,7 @@ def _run_jobs(
                 taken.append(timing)
                 now = replace(
                     now,
+                    workers=engine.workers,
                     jobs_done=now.jobs_done + 1,
                     rows_done=now.rows_done + done.rows,
                     bytes_done=now.bytes_done + (done.bytes if stage == "parts" else 0),
