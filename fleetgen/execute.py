@@ -147,9 +147,9 @@ class Engine(ABC):
         """Yield the result of each job, as it is finished.
 
         `function` computes a job and returns the call that ends it, of which most is waiting: local
-        workers compute the next job meanwhile. Jobs are started in order. The function is
-        importable where it runs, and may run twice for one job. After a fault no further job is
-        started.
+        workers compute the next job meanwhile. Jobs are started in order, those of a window in
+        any. The function is importable where it runs, and may run twice for one job. After a fault
+        no further job is started.
 
         Raises
         ------
@@ -449,7 +449,11 @@ class _Dask(_Window):
             )
             for job in jobs
         ]
-        futures: list[Any] = self._client.compute(tasks, sync=False, optimize_graph=False)
+        # By default, what is submitted within a minute is of one rank, and the first task of each
+        # submission goes before the others of all: of a window, some would wait for that minute.
+        futures: list[Any] = self._client.compute(
+            tasks, sync=False, optimize_graph=False, fifo_timeout=0
+        )
         return futures
 
     def _next(self, done: SimpleQueue[Any]) -> Any:

@@ -481,7 +481,8 @@ def _run_jobs(
 
         if todo:
             run("slow path", begin_job, slow)
-            run("parts", begin_job, todo)
+            # The shortest last, lest a worker be idle for long while another ends.
+            run("parts", begin_job, sorted(todo, key=rows_of, reverse=True))
         if histories and plan.run.format != "none":
             run("histories", begin_history, plan.histories)
     return now

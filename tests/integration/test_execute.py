@@ -169,6 +169,18 @@ def test_jobs_are_started_in_order(engine: Engine) -> None:
     assert taken == list(range(30))
 
 
+def test_what_is_submitted_later_ranks_behind(local: Engine) -> None:
+    """By default Dask has the first of each submission go before the others of all."""
+    scheduler = local._client.cluster.scheduler
+    ranks: dict[int, tuple[int, ...]] = {}
+    for _ in local.run(nap, [Job(number) for number in range(30)]):
+        there = list(scheduler.tasks.values())
+        ranks |= {int(task.key[-3:]): task.priority for task in there if task.priority}
+    later = [rank for number, rank in ranks.items() if number >= WINDOW]
+    assert len(later) > WINDOW
+    assert max(rank for number, rank in ranks.items() if number < WINDOW) < min(later)
+
+
 def test_dask_holds_no_finished_future(local: Engine) -> None:
     scheduler = local._client.cluster.scheduler
     most = 0
