@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -187,6 +188,51 @@ def test_no_workers_are_told(
     code, err = refused(capsys, generating(by_hand, tmp_path / "set"))
     assert (code, len(err.splitlines())) == (5, 1)
     assert "no workers for 1 s. Start some with `dask worker`" in err
+
+
+def noted(job: Job) -> Callable[[], str]:
+    """Leave a file when a job begins and one when it has ended, with the process in the name."""
+    place, name = Path(job.text), f"{job.key}.{os.getpid()}.{time.monotonic_ns()}"
+    (place / f"{name}.begun").touch()
+    time.sleep(0.1)
+
+    def end() -> str:
+        time.sleep(0.1)
+        (place / f"{name}.ended").touch()
+        return job.key
+
+    return end
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_at_most_the_jobs_that_it_had_begun(
+    by_hand: ByHand, tmp_path: Path
+) -> None:
+    """One computes and one is stored on each worker; four and more wait for it."""
+    for _ in range(2):
+        by_hand.worker(threads=2)
+    with Client(scheduler_file=by_hand.file, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=WITHIN_S)
+    jobs = [Job(number, str(tmp_path)) for number in range(60)]
+    killed = by_hand.workers[0]
+    taken = []
+    with open_engine(ExecutionSettings("scheduler", scheduler_file=by_hand.file), "run") as engine:
+        for key in engine.run(noted, jobs):
+            taken.append(key)
+            if len(taken) == 20:
+                killed.kill()
+                killed.wait()
+                before = set(taken)
+    notes = [file.name.split(".") for file in tmp_path.glob("part-*")]
+    begun = Counter(key for key, _, _, what in notes if what == "begun")
+    ended = {key for key, pid, _, what in notes if what == "ended" and int(pid) == killed.pid}
+    lost = {key for key, pid, _, _ in notes if int(pid) == killed.pid} - ended
+    again = {key for key, times in begun.items() if times > 1}
+    assert sorted(taken) == [job.key for job in jobs]
+    assert lost
+    assert len(lost) <= 2
+    assert max(begun.values()) == 2
+    assert lost <= again <= lost | (ended - before)  # a result is with the worker until it is taken
 
 
 BLOCKED = "import sys; sys.modules['fleetgen'] = None"
