@@ -85,13 +85,13 @@ def _store(store: Store, key: str, data: bytes) -> Done:
     return Done(key, 0, 0)
 
 
-def read(job: HistoryJob, store: Store) -> Derived:
-    """What a job left, or else would have left."""
+def left(job: HistoryJob, store: Store) -> Derived | None:
+    """What a job left; None if that is not there, or not whole."""
     with suppress(StorageError, ValueError, LookupError, TypeError, AttributeError):
         found = json.loads(store.get(_where(job.key)))
         if (found["plan"], found["until"]) == (job.run.plan_digest, _until_s(job)):
             return Derived(dict(found["rows"]), dict(found["scores"]))
-    return derive(job, store)
+    return None
 
 
 def _where(key: str) -> str:

@@ -422,7 +422,7 @@ def _manifest_pieces(document: dict[str, Any], files: Iterable[FileEntry]) -> It
         if name == "files":
             before = "[\n"
             for entry in files:
-                yield f"{before}{_text(asdict(entry))}".encode()
+                yield f"{before}{_text(vars(entry))}".encode()
                 before = ",\n"
             yield b"[]" if before == "[\n" else b"\n]"
         else:
@@ -438,8 +438,14 @@ def _document(kind: str, **content: Any) -> dict[str, Any]:
     return {"format": FORMAT, "kind": kind, **content}
 
 
+_encoders = {
+    ordered: json.JSONEncoder(sort_keys=not ordered, separators=(",", ":"), allow_nan=False)
+    for ordered in (False, True)
+}
+
+
 def _text(value: Any, ordered: bool = False) -> str:
-    return json.dumps(value, sort_keys=not ordered, separators=(",", ":"), allow_nan=False)
+    return _encoders[ordered].encode(value)
 
 
 def _ascii(text: str) -> str:
