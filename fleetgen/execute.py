@@ -19,11 +19,12 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import forkserver, resource_tracker
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -143,8 +144,15 @@ class Engine(ABC):
     dashboard_url: str | None = None
 
     @abstractmethod
-    def run(self, function: Begin[J, R], jobs: Iterable[J]) -> Iterator[R]:
+    def run(
+        self,
+        function: Begin[J, R],
+        jobs: Iterable[J],
+        then: Callable[[R], Iterable[J]] = lambda _: (),
+    ) -> Iterator[R]:
         """Yield the result of each job, as it is finished.
+
+        `then` gives the jobs that a result makes possible; they come after all of `jobs`.
 
         `function` computes a job and returns the call that ends it, of which most is waiting: local
         workers compute the next job meanwhile. Jobs are started in order, those of a window in
@@ -309,25 +317,44 @@ class Signals:
 class _Serial(Engine):
     workers = 1
 
-    def run(self, function: Begin[J, R], jobs: Iterable[J]) -> Iterator[R]:
-        for job in jobs:
+    def run(
+        self,
+        function: Begin[J, R],
+        jobs: Iterable[J],
+        then: Callable[[R], Iterable[J]] = lambda _: (),
+    ) -> Iterator[R]:
+        later: deque[J] = deque()
+        for job in chain(jobs, _drained(later)):
             try:
                 result = function(job)()
             except Exception as error:
                 _raise(job.key, error)
+            later.extend(then(result))
             yield result
+
+
+def _drained(queue: deque[J]) -> Iterator[J]:
+    while queue:
+        yield queue.popleft()
 
 
 class _Window(Engine):
     """The sliding window that threads and Dask share."""
 
-    def run(self, function: Begin[J, R], jobs: Iterable[J]) -> Iterator[R]:
-        waiting = iter(jobs)
+    def run(
+        self,
+        function: Begin[J, R],
+        jobs: Iterable[J],
+        then: Callable[[R], Iterable[J]] = lambda _: (),
+    ) -> Iterator[R]:
+        waiting, later = iter(jobs), deque[J]()
         done: SimpleQueue[Any] = SimpleQueue()
         running: dict[Any, str] = {}
 
         def start() -> None:
-            batch = list(islice(waiting, max(0, _JOBS_PER_WORKER * self._width() - len(running))))
+            count = max(0, _JOBS_PER_WORKER * self._width() - len(running))
+            batch = list(islice(waiting, count))
+            batch += islice(_drained(later), count - len(batch))
             for job, future in zip(batch, self._submit(function, batch), strict=True):
                 running[future] = job.key
                 future.add_done_callback(done.put)
@@ -341,6 +368,8 @@ class _Window(Engine):
                 results = [self._result(future, running) for future in ready]
                 for future in ready:
                     del running[future]
+                for result in results:
+                    later.extend(then(result))
                 start()
                 yield from results
         finally:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import digest, fleet
+from fleetgen import digest, fleet, task
 from fleetgen.derive.alerts import Alert, Place, alerts
 from fleetgen.derive.conditions import Condition, rules_of
 from fleetgen.derive.past import COLUMNS, CapacityTest, StringPast, Unit
@@ -44,12 +44,12 @@ from fleetgen.spec import (
     Done,
     FileEntry,
     HistoryJob,
+    Job,
     PartJob,
     RowGroup,
     StringJob,
 )
 from fleetgen.system import system_model
-from fleetgen.task import slow_path_of
 from fleetgen.units import day_number
 
 Ints = NDArray[np.int64]
@@ -69,6 +69,11 @@ class Derived:
 
     rows: Mapping[str, str]
     scores: Mapping[str, Mapping[str, Any]]
+
+
+def begin(job: Job | HistoryJob) -> Callable[[], Done]:
+    """Begin whatever job of a run."""
+    return begin_history(job) if isinstance(job, HistoryJob) else task.begin_job(job)
 
 
 def begin_history(job: HistoryJob) -> Callable[[], Done]:
@@ -110,7 +115,7 @@ def derive(job: HistoryJob, store: Store) -> Derived:
         marks = {"alerts": score(found, _room_troubles(first), run.grid, strings=0)}
         return _derived(job, found, predicted, marks)
     system = system_model(run.seed, first.location, first.system, run.grid, run.scenario)
-    of_string = slow_path_of(first), first.string_index
+    of_string = task.slow_path_of(first), first.string_index
     troubles = string_troubles(system, *of_string, _room_troubles(first))
     marks = {
         "alerts": score(found, troubles, run.grid),

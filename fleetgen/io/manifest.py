@@ -297,15 +297,10 @@ def receipt_line(receipt: Receipt) -> bytes:
     return canonical_json(_document("receipt", **asdict(receipt)))
 
 
-def parse_receipt(store: Store, job: str, line: bytes) -> Receipt:
-    """Receipt of a job out of a line of `receipt_line`."""
-    return _parse(store, receipt_key(job), "receipt", Receipt, line)
-
-
 def read_receipt(store: Store, job: str, plan: str | None = None) -> Receipt:
     """Receipt of a job, and of this plan if one is given by its digest."""
     key = receipt_key(job)
-    receipt = parse_receipt(store, job, store.get(key))
+    receipt = _load(store, key, "receipt", Receipt)
     if receipt.job != job:
         _refuse(store, key, f"it is the receipt of {_brief(receipt.job)}", _REMEDY["receipt"])
     if plan is not None and receipt.plan != plan:

@@ -169,6 +169,19 @@ def test_jobs_are_started_in_order(engine: Engine) -> None:
     assert taken == list(range(30))
 
 
+def test_what_a_result_makes_possible_comes_after_all_jobs(engine: Engine) -> None:
+    def then(result: tuple[str, int]) -> list[Job]:
+        number = int(result[0][-3:])
+        return [Job(100 + number)] if number < 20 and number % 2 else []
+
+    names = [name for name, _ in engine.run(square, map(Job, range(20)), then)]
+    assert sorted(names) == sorted(
+        f"part-{number:03d}" for number in (*range(20), *range(101, 120, 2))
+    )
+    first = min(names.index(name) for name in names if name >= "part-100")
+    assert first >= 20 - WINDOW
+
+
 def test_what_is_submitted_later_ranks_behind(local: Engine) -> None:
     """By default Dask has the first of each submission go before the others of all."""
     scheduler = local._client.cluster.scheduler
