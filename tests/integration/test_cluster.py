@@ -495,7 +495,7 @@ def test_the_doctor_says_what_to_do(
     assert (found["storage"], found["scheduler"]) == ("fail", "fail")
     assert (found["cores"], found["memory"], found["compiled code"]) == ("warn",) * 3
     assert "8, of which this container may use 1.5; give --workers 1" in out
-    assert "Give --workers 3, or more memory" in out  # (1000 - 200) / 260
+    assert "Give --workers 2, or more memory" in out  # (1000 - 250) / 260
     assert "set XDG_CACHE_HOME" in out
     assert "Start one with `dask scheduler`" in out
 
