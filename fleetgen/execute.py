@@ -19,11 +19,12 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import forkserver, resource_tracker
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -43,6 +44,7 @@ _CONNECT_S = 10
 _NO_WORKERS_S = 45  # with what goes before and after, a lost cluster is told within a minute
 _POLL_S = 2
 _ANSWER_S = 5
+_LOOK_S = 5  # at ten thousand workers, a look costs a scheduler some ten milliseconds
 _SETTLE_S = 0.2
 _AGAIN_S = 0.01
 _THEN_AGAIN = "then run the same command again: finished parts are kept"
@@ -122,22 +124,40 @@ class Interrupted(KeyboardInterrupt):
         self.signum = signum
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """What a worker of a given scheduler may hold, 0 if that is not limited, and computes at once.
+
+    A worker of two threads computes one job, while another is stored.
+    """
+
+    memory_bytes: int
+    jobs: int
+
+
 class Engine(ABC):
     """A place where jobs run, open as long as its context (see `open_engine`)."""
 
     workers: int
-    """Jobs that run at the same time, as known at the start."""
+    """Jobs that run at the same time, as last known."""
 
     dashboard_url: str | None = None
 
     @abstractmethod
-    def run(self, function: Begin[J, R], jobs: Iterable[J]) -> Iterator[R]:
+    def run(
+        self,
+        function: Begin[J, R],
+        jobs: Iterable[J],
+        then: Callable[[R], Iterable[J]] = lambda _: (),
+    ) -> Iterator[R]:
         """Yield the result of each job, as it is finished.
 
+        `then` gives the jobs that a result makes possible; they come after all of `jobs`.
+
         `function` computes a job and returns the call that ends it, of which most is waiting: local
-        workers compute the next job meanwhile. Jobs are started in order. The function is
-        importable where it runs, and may run twice for one job. After a fault no further job is
-        started.
+        workers compute the next job meanwhile. Jobs are started in order, those of a window in
+        any. The function is importable where it runs, and may run twice for one job. After a fault
+        no further job is started.
 
         Raises
         ------
@@ -154,8 +174,8 @@ class Engine(ABC):
         """
         return {}
 
-    def memory_limits(self) -> dict[str, int]:
-        """Memory that each worker of a given scheduler may hold, if limited, by address [bytes]."""
+    def capacities(self) -> dict[str, Capacity]:
+        """What each worker of a given scheduler can take, by address; elsewhere there is none."""
         return {}
 
 
@@ -184,7 +204,7 @@ def open_engine(
                 stack.enter_context(_reported(client, settings.performance_report, signals))
             case "scheduler":
                 client = stack.enter_context(_given_scheduler(settings, signals))
-                workers = sum(map(_computing_threads, client.nthreads().values()))
+                workers = _computing(client.nthreads())
                 engine = _Dask(client, workers, run_id, None)
                 stack.enter_context(_reported(client, settings.performance_report, signals))
         stack.callback(signals.hold)
@@ -297,31 +317,50 @@ class Signals:
 class _Serial(Engine):
     workers = 1
 
-    def run(self, function: Begin[J, R], jobs: Iterable[J]) -> Iterator[R]:
-        for job in jobs:
+    def run(
+        self,
+        function: Begin[J, R],
+        jobs: Iterable[J],
+        then: Callable[[R], Iterable[J]] = lambda _: (),
+    ) -> Iterator[R]:
+        later: deque[J] = deque()
+        for job in chain(jobs, _drained(later)):
             try:
                 result = function(job)()
             except Exception as error:
                 _raise(job.key, error)
+            later.extend(then(result))
             yield result
+
+
+def _drained(queue: deque[J]) -> Iterator[J]:
+    while queue:
+        yield queue.popleft()
 
 
 class _Window(Engine):
     """The sliding window that threads and Dask share."""
 
-    def run(self, function: Begin[J, R], jobs: Iterable[J]) -> Iterator[R]:
-        waiting = iter(jobs)
+    def run(
+        self,
+        function: Begin[J, R],
+        jobs: Iterable[J],
+        then: Callable[[R], Iterable[J]] = lambda _: (),
+    ) -> Iterator[R]:
+        waiting, later = iter(jobs), deque[J]()
         done: SimpleQueue[Any] = SimpleQueue()
         running: dict[Any, str] = {}
 
-        def start(count: int) -> None:
+        def start() -> None:
+            count = max(0, _JOBS_PER_WORKER * self._width() - len(running))
             batch = list(islice(waiting, count))
+            batch += islice(_drained(later), count - len(batch))
             for job, future in zip(batch, self._submit(function, batch), strict=True):
                 running[future] = job.key
                 future.add_done_callback(done.put)
 
         try:
-            start(_JOBS_PER_WORKER * self.workers)
+            start()
             while running:
                 ready = [self._next(done)]
                 while not done.empty():
@@ -329,11 +368,17 @@ class _Window(Engine):
                 results = [self._result(future, running) for future in ready]
                 for future in ready:
                     del running[future]
-                start(len(ready))
+                for result in results:
+                    later.extend(then(result))
+                start()
                 yield from results
         finally:
             for future in running:
                 self._drop(future)
+
+    def _width(self) -> int:
+        """Jobs that can run at the same time now."""
+        return self.workers
 
     @abstractmethod
     def _submit(self, function: Begin[J, R], jobs: list[J]) -> list[Any]:
@@ -400,6 +445,7 @@ class _Dask(_Window):
         self._run_id = run_id
         self._memory = memory
         self._versions = versions.here()
+        self._looked_s = time.monotonic()
 
     def ask(self, function: Callable[[], R]) -> dict[str, R | Exception]:
         if self._memory:
@@ -407,11 +453,20 @@ class _Dask(_Window):
         found: dict[str, R | Exception] = self._client.run(function, on_error="return")
         return found
 
-    def memory_limits(self) -> dict[str, int]:
+    def capacities(self) -> dict[str, Capacity]:
         if self._memory:
             return {}
         told = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {name: about["memory_limit"] for name, about in told.items()}
+        return {
+            name: Capacity(about["memory_limit"], _computing_threads(about["nthreads"]))
+            for name, about in told.items()
+        }
+
+    def _width(self) -> int:
+        # Workers of a given scheduler come and go; of a local cluster those that go come again.
+        if not self._memory and time.monotonic() - self._looked_s > _LOOK_S:
+            self._threads()
+        return self.workers
 
     def _submit(self, function: Begin[J, R], jobs: list[J]) -> list[Any]:
         # Pickled here: to Dask a job is one opaque value, not a structure to look for tasks in.
@@ -423,7 +478,11 @@ class _Dask(_Window):
             )
             for job in jobs
         ]
-        futures: list[Any] = self._client.compute(tasks, sync=False, optimize_graph=False)
+        # By default, what is submitted within a minute is of one rank, and the first task of each
+        # submission goes before the others of all: of a window, some would wait for that minute.
+        futures: list[Any] = self._client.compute(
+            tasks, sync=False, optimize_graph=False, fifo_timeout=0
+        )
         return futures
 
     def _next(self, done: SimpleQueue[Any]) -> Any:
@@ -432,7 +491,7 @@ class _Dask(_Window):
             try:
                 return done.get(timeout=_POLL_S)
             except Empty:
-                workers = self._count_workers()
+                workers = self._threads()
                 if workers:
                     seen = time.monotonic()
                 elif time.monotonic() - seen > _NO_WORKERS_S:
@@ -443,15 +502,20 @@ class _Dask(_Window):
                         else _no_workers(local=self._memory is not None)
                     ) from None
 
-    def _count_workers(self) -> int | None:
-        """Workers that the scheduler knows; None if it does not answer."""
+    def _threads(self) -> dict[str, int] | None:
+        """Threads of each worker that the scheduler knows; None if it does not answer."""
         scheduler = self._client.scheduler  # none once the client has given up
         try:
-            return scheduler and len(
-                self._client.sync(scheduler.ncores, callback_timeout=_ANSWER_S)
+            found: dict[str, int] | None = scheduler and self._client.sync(
+                scheduler.ncores, callback_timeout=_ANSWER_S
             )
         except (OSError, TimeoutError):
             return None
+        finally:
+            self._looked_s = time.monotonic()
+        if found and not self._memory:
+            self.workers = _computing(found)
+        return found
 
     def _result(self, future: Any, running: dict[Any, str]) -> Any:
         from distributed import KilledWorker
@@ -501,6 +565,11 @@ def _perform(packed: bytes) -> Any:
 def _computing_threads(threads: int) -> int:
     """How many of a worker's threads compute, while as many wait for a disk or an object store."""
     return -(-threads // 2)
+
+
+def _computing(threads: Mapping[str, int]) -> int:
+    """How many threads of some workers compute."""
+    return sum(map(_computing_threads, threads.values()))
 
 
 _turns: dict[str, threading.Semaphore] = {}

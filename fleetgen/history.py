@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import digest, fleet
+from fleetgen import digest, fleet, task
 from fleetgen.derive.alerts import Alert, Place, alerts
 from fleetgen.derive.conditions import Condition, rules_of
 from fleetgen.derive.past import COLUMNS, CapacityTest, StringPast, Unit
@@ -44,12 +44,12 @@ from fleetgen.spec import (
     Done,
     FileEntry,
     HistoryJob,
+    Job,
     PartJob,
     RowGroup,
     StringJob,
 )
 from fleetgen.system import system_model
-from fleetgen.task import slow_path_of
 from fleetgen.units import day_number
 
 Ints = NDArray[np.int64]
@@ -71,6 +71,11 @@ class Derived:
     scores: Mapping[str, Mapping[str, Any]]
 
 
+def begin(job: Job | HistoryJob) -> Callable[[], Done]:
+    """Begin whatever job of a run."""
+    return begin_history(job) if isinstance(job, HistoryJob) else task.begin_job(job)
+
+
 def begin_history(job: HistoryJob) -> Callable[[], Done]:
     """Derive all of a string or room; the call that is returned stores it."""
     store = open_store(job.run.output_url, job.run.storage_options)
@@ -85,13 +90,13 @@ def _store(store: Store, key: str, data: bytes) -> Done:
     return Done(key, 0, 0)
 
 
-def read(job: HistoryJob, store: Store) -> Derived:
-    """What a job left, or else would have left."""
+def left(job: HistoryJob, store: Store) -> Derived | None:
+    """What a job left; None if that is not there, or not whole."""
     with suppress(StorageError, ValueError, LookupError, TypeError, AttributeError):
         found = json.loads(store.get(_where(job.key)))
         if (found["plan"], found["until"]) == (job.run.plan_digest, _until_s(job)):
             return Derived(dict(found["rows"]), dict(found["scores"]))
-    return derive(job, store)
+    return None
 
 
 def _where(key: str) -> str:
@@ -110,7 +115,7 @@ def derive(job: HistoryJob, store: Store) -> Derived:
         marks = {"alerts": score(found, _room_troubles(first), run.grid, strings=0)}
         return _derived(job, found, predicted, marks)
     system = system_model(run.seed, first.location, first.system, run.grid, run.scenario)
-    of_string = slow_path_of(first), first.string_index
+    of_string = task.slow_path_of(first), first.string_index
     troubles = string_troubles(system, *of_string, _room_troubles(first))
     marks = {
         "alerts": score(found, troubles, run.grid),

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -17,7 +18,6 @@ from fleetgen.config import RunConfig, from_identity, identity_digest, output_at
 from fleetgen.errors import ConfigError, StorageError
 from fleetgen.execute import (
     ExecutionSettings,
-    J,
     available_cores,
     available_memory,
     open_engine,
@@ -25,7 +25,7 @@ from fleetgen.execute import (
 )
 from fleetgen.plan import Estimate, Plan, estimate, make_plan, rows_of
 from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
-from fleetgen.spec import Done, PartJob, Receipt, StringJob
+from fleetgen.spec import Done, HistoryJob, Job, PartJob, Receipt, StringJob
 from fleetgen.wording import many
 
 if TYPE_CHECKING:
@@ -489,6 +489,77 @@ def _report_file(file: str | None, executor: str) -> str | None:
     return file
 
 
+class _Agenda:
+    """Which jobs of a run wait for which, and how far it is.
+
+    Slow paths first, then parts, the longest first; the history of a string or room when no part
+    waits and its own are made, so that no worker is idle for long while another ends the last part.
+    """
+
+    def __init__(
+        self, slow: Sequence[Job], todo: Sequence[PartJob], histories: Sequence[HistoryJob]
+    ) -> None:
+        made_now = {job.key for job in todo}
+        self._histories = {history.key: history for history in histories}
+        self._of = {
+            job.key: history.key
+            for history in histories
+            for job in history.parts
+            if job.key in made_now
+        }
+        self._left = Counter(self._of.values())
+        parts = sorted(todo, key=rows_of, reverse=True)
+        ready = [history for history in histories if not self._left[history.key]]
+        self._walking = {job.key for job in slow}
+        self._second: list[Job | HistoryJob] = [*parts, *ready]
+        self._jobs: dict[Stage, int] = {
+            "slow path": len(slow),
+            "parts": len(todo),
+            "histories": len(histories),
+        }
+        self._ended = Counter[Stage]()
+        self.first: Sequence[Job | HistoryJob] = slow or self._second
+
+    def after(self, ended: tuple[Done, object]) -> Sequence[Job | HistoryJob]:
+        """Jobs that wait no more when one has ended."""
+        key = ended[0].job
+        if key in self._walking:
+            self._walking.discard(key)
+            return [] if self._walking else self._second
+        if key not in self._of:
+            return []
+        name = self._of[key]
+        self._left[name] -= 1
+        return [] if self._left[name] else [self._histories[name]]
+
+    def began(self, now: Progress) -> Progress:
+        """State in the first stage that has jobs left."""
+        stage = next(each for each, jobs in self._jobs.items() if self._ended[each] < jobs)
+        return replace(now, stage=stage, jobs=self._jobs[stage], jobs_done=self._ended[stage])
+
+    def took(self, now: Progress, done: Done) -> Iterator[Progress]:
+        """States after a job: of its stage, and of the next if that is over."""
+        key = done.job
+        slow = self._ended["slow path"] < self._jobs["slow path"]
+        stage: Stage = "histories" if key in self._histories else "slow path" if slow else "parts"
+        self._ended[stage] += 1
+        if stage != now.stage:  # it is told when that stage is come to
+            return
+        size = done.bytes if stage == "parts" else 0
+        yield (
+            now := replace(
+                now,
+                jobs_done=self._ended[stage],
+                rows_done=now.rows_done + done.rows,
+                bytes_done=now.bytes_done + size,
+            )
+        )
+        if self._ended[stage] == self._jobs[stage] and self._ended.total() < sum(
+            self._jobs.values()
+        ):
+            yield self.began(now)
+
+
 def _run_jobs(
     plan: Plan,
     todo: list[PartJob],
@@ -504,13 +575,13 @@ def _run_jobs(
     The times of the jobs are left in `store`.
     """
     from fleetgen import timings, workers
-    from fleetgen.history import begin_history
-    from fleetgen.task import begin_job
+    from fleetgen.history import begin
 
     compiles = _compile(settings, now, notify)
     systems = {job.system.system_id for job in todo if isinstance(job, StringJob)}
     slow = [job for job in plan.slow_paths if job.system.system_id in systems]
-    total = sum(rows_of(job) for job in todo)
+    last = plan.histories if histories and plan.run.format != "none" else ()
+    agenda = _Agenda(slow, todo, last)
     made = f"{plan.run.plan_digest} {plan.run.output_url} {plan.extents}"
     run_id = hashlib.sha256(made.encode()).hexdigest()[:12]
     preload = ["fleetgen.warmed"]
@@ -523,29 +594,18 @@ def _run_jobs(
         engine = stack.enter_context(open_engine(settings, run_id, preload))
         if store is not None:
             workers.refuse_unfit(engine, store)
-        now = replace(now, workers=engine.workers, dashboard_url=engine.dashboard_url)
+        now = replace(now, rows=sum(map(rows_of, todo)), dashboard_url=engine.dashboard_url)
+        now = replace(now, workers=engine.workers)
         if compiles:
             notify(replace(now, stage="compiled"))
-
-        def run(stage: Stage, begin: Callable[[J], Callable[[], Done]], jobs: Sequence[J]) -> None:
-            nonlocal now
-            now = replace(now, stage=stage, jobs=len(jobs), jobs_done=0, rows=total)
+        if agenda.first:
+            now = agenda.began(now)
             notify(now)
-            for done, timing in engine.run(timings.Timed(begin), jobs):
-                taken.append(timing)
-                now = replace(
-                    now,
-                    jobs_done=now.jobs_done + 1,
-                    rows_done=now.rows_done + done.rows,
-                    bytes_done=now.bytes_done + (done.bytes if stage == "parts" else 0),
-                )
+        for done, timing in engine.run(timings.Timed(begin), agenda.first, agenda.after):
+            taken.append(timing)
+            for state in agenda.took(replace(now, workers=engine.workers), done):
+                now = state
                 notify(now)
-
-        if todo:
-            run("slow path", begin_job, slow)
-            run("parts", begin_job, todo)
-        if histories and plan.run.format != "none":
-            run("histories", begin_history, plan.histories)
     return now
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import platform
 import re
 import tempfile
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeGuard
 
 from fleetgen import __version__, excerpts, export, fleet, history
@@ -58,7 +60,7 @@ Receipts = Callable[[], Iterator[Receipt]]
 """Gives all receipts of a plan in its order, each time it is called."""
 
 READERS = 8
-"""Receipts that are read at the same time."""
+"""Receipts, or other small objects, that are read at the same time."""
 
 
 def reduce(config: RunConfig, plan: Plan, cost: Estimate, store: Store) -> None:
@@ -78,8 +80,8 @@ def _close(config: RunConfig, plan: Plan, cost: Estimate, store: Store, receipts
         swaps |= receipt.swaps
     closing: list[FileEntry] = []
     if plan.run.format != "none":
-        for job in plan.histories:
-            summary.take_scores(history.read(job, store).scores)
+        for derived in _histories(plan, store):
+            summary.take_scores(derived.scores)
         closing = [
             *_dimensions(plan, store, swaps),
             _anomalies(plan, store),
@@ -202,15 +204,15 @@ def _gathered(plan: Plan, store: Store) -> Iterator[Receipts]:
     with tempfile.TemporaryFile(prefix="fleetgen-") as file:
         with told("write", tempfile.gettempdir()):
             for receipt in _receipts(plan, store):
-                file.write(manifest.receipt_line(receipt))
+                pickle.dump(receipt, file, pickle.HIGHEST_PROTOCOL)
 
         def take() -> Iterator[Receipt]:
             at = 0
-            for job in plan.parts:
+            for _ in plan.parts:
                 file.seek(at)  # for another may read, too
-                line = file.readline()
+                receipt = pickle.load(file)
                 at = file.tell()
-                yield manifest.parse_receipt(store, job.key, line)
+                yield receipt
 
         yield take
 
@@ -350,6 +352,15 @@ def _maintenance(plan: Plan, store: Store, receipts: Receipts) -> FileEntry:
     return replace(entry, rows=rows)
 
 
+def _histories(plan: Plan, store: Store) -> Iterator[history.Derived]:
+    """What follows from each string and room, in order of the plan: as left, or derived again."""
+    jobs = plan.histories
+    with ThreadPoolExecutor(READERS) as pool:
+        found = export.in_order(pool, partial(history.left, store=store), jobs, READERS)
+        for job, derived in zip(jobs, found, strict=True):
+            yield derived or history.derive(job, store)
+
+
 def _of_histories(plan: Plan, store: Store, table: Table) -> FileEntry:
     """What follows from the histories of strings and rooms, as CSV."""
     rows = 0
@@ -357,8 +368,8 @@ def _of_histories(plan: Plan, store: Store, table: Table) -> FileEntry:
     def pieces() -> Iterator[bytes]:
         nonlocal rows
         yield csv.header_line(table)
-        for job in plan.histories:
-            text = history.read(job, store).rows[table.name].encode()
+        for derived in _histories(plan, store):
+            text = derived.rows[table.name].encode()
             rows += text.count(b"\n")
             yield text
 
@@ -368,26 +379,35 @@ def _of_histories(plan: Plan, store: Store, table: Table) -> FileEntry:
 
 def _feature_file(plan: Plan, store: Store, receipts: Receipts, rows: int) -> FileEntry:
     """One CSV of all features: the parts' gzip members behind a member with the header."""
+    offset_s = plan.run.grid.utc_offset_s
+    parts = (
+        (receipt.job, entry)
+        for receipt in receipts()
+        for entry in receipt.files
+        if entry.table == FEATURE_STORE.name
+    )
 
     def pieces() -> Iterator[bytes]:
         yield csv.header_member(FEATURE_STORE)
-        for receipt in receipts():
-            for entry in receipt.files:
-                if entry.table == FEATURE_STORE.name:
-                    yield _member(plan, store, receipt.job, entry)
+        with ThreadPoolExecutor(READERS) as pool:
+            for entry, member in export.in_order(pool, partial(_member, store), parts, READERS):
+                if member is None:
+                    yield from export.rows(FEATURE_STORE, store, [entry], offset_s, "csv.gz")
+                else:
+                    yield member
 
     return _put(store, FEATURE_STORE.name, f"{FEATURE_STORE.name}.csv.gz", rows, pieces())
 
 
-def _member(plan: Plan, store: Store, job: str, entry: FileEntry) -> bytes:
-    """A part's piece of the feature file: as the part left it, or made again from its own file.
+def _member(store: Store, part: tuple[str, FileEntry]) -> tuple[FileEntry, bytes | None]:
+    """A part's file of features, and its piece of the single one if the part's is still there.
 
     Pieces are gone once a data set is complete, and may go while another run completes it.
     """
+    job, entry = part
     with suppress(StorageError):
-        return store.get(member_key(job))
-    offset_s = plan.run.grid.utc_offset_s
-    return b"".join(export.rows(FEATURE_STORE, store, [entry], offset_s, "csv.gz"))
+        return entry, store.get(member_key(job))
+    return entry, None
 
 
 def _single_files(

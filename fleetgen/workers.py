@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from fleetgen.errors import ClusterError, FleetgenError, StorageError
-from fleetgen.execute import Engine
+from fleetgen.execute import Capacity, Engine
 from fleetgen.io.store import PROBE_S, Store, open_store
 from fleetgen.places import Options
 from fleetgen.plan import WORKER_BYTES
 from fleetgen.wording import many
-
-LIMIT = "--memory-limit 1GB"
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Worker:
 
 
 def refuse_unfit(engine: Engine, store: Store) -> None:
-    """Refuse workers of which one cannot see the output, write to it, or hold a part.
+    """Refuse workers of which one cannot see the output, write to it, or hold its parts.
 
     Raises
     ------
@@ -54,8 +52,8 @@ def refuse_unfit(engine: Engine, store: Store) -> None:
 
 def look_at(engine: Engine, store: Store | None) -> list[Worker]:
     """Look at each worker of a given scheduler; with a store, whether it can write there."""
-    limits = engine.memory_limits()
-    if not limits:
+    capacities = engine.capacities()
+    if not capacities:
         return []
     with nullcontext("") if store is None else store.mark() as mark:
         place = (store.url, store.options, mark) if store else None
@@ -64,28 +62,33 @@ def look_at(engine: Engine, store: Store | None) -> list[Worker]:
         after_s = time.time()
     found = []
     for address, answer in sorted(answers.items()):
-        limit = limits.get(address, 0)
+        capacity = capacities.get(address, Capacity(0, 1))
         if isinstance(answer, Exception):
             reason = str(answer).partition("\n")[0] or type(answer).__name__
             lost = ClusterError(
                 f"worker {address} does not answer ({reason}). Start it again with the same "
                 "fleetgen, then run the same command again"
             )
-            found.append(Worker(address, "", limit, fault=lost))
+            found.append(Worker(address, "", capacity.memory_bytes, fault=lost))
             continue
         name, now_s, refused = answer
         ahead_s = max(0.0, now_s - after_s) + min(0.0, now_s - before_s)
-        fault = next(_faults(address, name, limit, refused), None)
-        found.append(Worker(address, name, limit, ahead_s, fault))
+        fault = next(_faults(f"worker {address} ({name})", capacity, refused), None)
+        found.append(Worker(address, name, capacity.memory_bytes, ahead_s, fault))
     return found
 
 
-def _faults(address: str, name: str, limit: int, refused: str) -> Iterator[FleetgenError]:
-    who = f"worker {address} ({name})"
-    if 0 < limit < WORKER_BYTES:
+def _faults(who: str, capacity: Capacity, refused: str) -> Iterator[FleetgenError]:
+    limit, jobs = capacity.memory_bytes, capacity.jobs
+    needed = jobs * WORKER_BYTES
+    if 0 < limit < needed:
+        told = f"a part needs about {WORKER_BYTES / 1e6:,.0f} MB"
+        if jobs > 1:
+            told = f"{told}, the {jobs:,} that it computes at a time {needed / 1e6:,.0f} MB"
         yield ClusterError(
-            f"{who} may hold {limit / 1e6:,.0f} MB and a part needs about "
-            f"{WORKER_BYTES / 1e6:,.0f} MB; start it with `dask worker {LIMIT}` or more"
+            f"{who} may hold {limit / 1e6:,.0f} MB and {told}; start it with "
+            f"`dask worker --nthreads {2 * jobs} --memory-limit {-(-needed // 10**9)}GB` or more"
+            f"{', or with fewer threads' if jobs > 1 else ''}"
         )
     if refused:
         yield StorageError(

@@ -305,15 +305,10 @@ def receipt_line(receipt: Receipt) -> bytes:
     return canonical_json(_document("receipt", **asdict(receipt)))
 
 
-def parse_receipt(store: Store, job: str, line: bytes) -> Receipt:
-    """Receipt of a job out of a line of `receipt_line`."""
-    return _parse(store, receipt_key(job), "receipt", Receipt, line)
-
-
 def read_receipt(store: Store, job: str, plan: str | None = None) -> Receipt:
     """Receipt of a job, and of this plan if one is given by its digest."""
     key = receipt_key(job)
-    receipt = parse_receipt(store, job, store.get(key))
+    receipt = _load(store, key, "receipt", Receipt)
     if receipt.job != job:
         _refuse(store, key, f"it is the receipt of {_brief(receipt.job)}", _REMEDY["receipt"])
     if plan is not None and receipt.plan != plan:
@@ -430,7 +425,7 @@ def _manifest_pieces(document: dict[str, Any], files: Iterable[FileEntry]) -> It
         if name == "files":
             before = "[\n"
             for entry in files:
-                yield f"{before}{_text(asdict(entry))}".encode()
+                yield f"{before}{_text(vars(entry))}".encode()
                 before = ",\n"
             yield b"[]" if before == "[\n" else b"\n]"
         else:
@@ -446,8 +441,14 @@ def _document(kind: str, **content: Any) -> dict[str, Any]:
     return {"format": FORMAT, "kind": kind, **content}
 
 
+_encoders = {
+    ordered: json.JSONEncoder(sort_keys=not ordered, separators=(",", ":"), allow_nan=False)
+    for ordered in (False, True)
+}
+
+
 def _text(value: Any, ordered: bool = False) -> str:
-    return json.dumps(value, sort_keys=not ordered, separators=(",", ":"), allow_nan=False)
+    return _encoders[ordered].encode(value)
 
 
 def _ascii(text: str) -> str:

@@ -169,6 +169,31 @@ def test_jobs_are_started_in_order(engine: Engine) -> None:
     assert taken == list(range(30))
 
 
+def test_what_a_result_makes_possible_comes_after_all_jobs(engine: Engine) -> None:
+    def then(result: tuple[str, int]) -> list[Job]:
+        number = int(result[0][-3:])
+        return [Job(100 + number)] if number < 20 and number % 2 else []
+
+    names = [name for name, _ in engine.run(square, map(Job, range(20)), then)]
+    assert sorted(names) == sorted(
+        f"part-{number:03d}" for number in (*range(20), *range(101, 120, 2))
+    )
+    first = min(names.index(name) for name in names if name >= "part-100")
+    assert first >= 20 - WINDOW
+
+
+def test_what_is_submitted_later_ranks_behind(local: Engine) -> None:
+    """By default Dask has the first of each submission go before the others of all."""
+    scheduler = local._client.cluster.scheduler
+    ranks: dict[int, tuple[int, ...]] = {}
+    for _ in local.run(nap, [Job(number) for number in range(30)]):
+        there = list(scheduler.tasks.values())
+        ranks |= {int(task.key[-3:]): task.priority for task in there if task.priority}
+    later = [rank for number, rank in ranks.items() if number >= WINDOW]
+    assert len(later) > WINDOW
+    assert max(rank for number, rank in ranks.items() if number < WINDOW) < min(later)
+
+
 def test_dask_holds_no_finished_future(local: Engine) -> None:
     scheduler = local._client.cluster.scheduler
     most = 0
