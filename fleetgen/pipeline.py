@@ -502,10 +502,10 @@ class _Agenda:
         made_now = {job.key for job in todo}
         self._histories = {history.key: history for history in histories}
         self._of = {
-            job.key: history.key
-            for history in histories
-            for job in history.parts
-            if job.key in made_now
+            key: name
+            for name, history in self._histories.items()
+            for key in (job.key for job in history.parts)
+            if key in made_now
         }
         self._left = Counter(self._of.values())
         parts = sorted(todo, key=rows_of, reverse=True)
@@ -528,7 +528,7 @@ class _Agenda:
             return [] if self._walking else self._second
         if key not in self._of:
             return []
-        name = self._of[key]
+        name = self._of.pop(key)
         self._left[name] -= 1
         return [] if self._left[name] else [self._histories[name]]
 
