@@ -40,6 +40,7 @@ include_patterns = [
 
 myst_heading_anchors = 6  # the anchors of a forge
 highlight_language = "none"
+smartquotes = False
 suppress_warnings = ["misc.highlighting_failure"]  # a fence may be in a language of its own
 
 html_theme = "alabaster"
