@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTABLE := $(VENV)/.testable
 CLUSTERED := $(VENV)/.clustered
+DOCUMENTED := $(VENV)/.documented
 PYTEST := $(BIN)/python -m pytest
 TOGETHER := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help run test check lint types unit fix bench fidelity test-faults test-cluster test-mutations clean
+.PHONY: help run test check lint types unit fix docs bench fidelity test-faults test-cluster test-mutations clean
 
 help:
 	@echo "make run             install, make the guide's test data set, say where it lies"
@@ -18,6 +19,7 @@ help:
 	@echo "make test-cluster    SLURM, ssh and TLS on this machine (4 minutes; as root, see CONTRIBUTING)"
 	@echo "make test-mutations  show that the promises' tests fail on broken copies"
 	@echo "make fidelity        hold a year of the fleet against the physics specification (minutes)"
+	@echo "make docs            the pages as a site in build/site; a broken link stops it"
 	@echo "make bench           the benchmarks, by hand (half an hour); see benchmarks/RESULTS.md"
 
 $(READY): pyproject.toml
@@ -34,6 +36,10 @@ $(CLUSTERED): $(TESTABLE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,cluster]'
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
 	  --dest $(VENV)/wheels dask-kubernetes==2026.3.0
+	@touch $@
+
+$(DOCUMENTED): $(TESTABLE)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
 	@touch $@
 
 run: $(READY)
@@ -73,6 +79,11 @@ test-mutations: $(TESTABLE)
 
 fidelity: $(TESTABLE)
 	$(BIN)/python -m tests.fidelity
+
+docs: $(DOCUMENTED)
+	$(BIN)/python -m sphinx --quiet --fresh-env --write-all --nitpicky --fail-on-warning --keep-going \
+	  -c docs -d build/doctrees . build/site
+	@echo "Open build/site/index.html"
 
 bench: $(TESTABLE)
 	$(BIN)/python -m benchmarks.run

@@ -2,27 +2,33 @@
 
     python examples/train_rul.py TRAIN TEST
 
-TRAIN and TEST are data sets of the same fleet with different seeds (see README.md here). The model
-sees daily means of the hourly features and each battery's age; labels are joined by date. It needs
-scikit-learn: `pip install fleetgen[examples]`.
+TRAIN and TEST are data sets of the same fleet with different seeds, directories or s3:// (see
+README.md here). The model sees daily means of the hourly features and each battery's age; labels
+are joined by date. It needs scikit-learn: `pip install fleetgen[examples]`.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import mean_squared_error, r2_score
 
+import fleetgen
+from fleetgen.errors import FleetgenError
+from fleetgen.loading import DataSet
+
 LONGEST_DAYS = 7305
 """A life that nothing ends within 20 years counts as this long."""
 
-FEATURES = [
-    "age_years",
+UNITS_IN_A_LEAF = 10
+"""A leaf with the rows of so many batteries at least; one of fewer would know them by heart."""
+
+MEASURED = [
     "r_internal_baseline_pct",
     "r_internal_latest",
     "v_balance_mean",
@@ -32,53 +38,56 @@ FEATURES = [
     "time_above_float_max",
     "time_below_float_min",
 ]
+FEATURES = ["age_years", *MEASURED]
 
 
-def daily_features(place: Path) -> pd.DataFrame:
+def daily_features(data: DataSet) -> pd.DataFrame:
     """One row per battery and local day: means of its hours, and its age."""
-    hours = pd.read_csv(place / "feature_store.csv.gz", parse_dates=["feature_ts"])
+    hours = data.table("feature_store", MEASURED).pandas()
     # A window belongs to the day in which it began.
     hours["day"] = (hours["feature_ts"] - pd.Timedelta(hours=1)).dt.normalize()
-    measured = [name for name in FEATURES if name in hours]
-    days = hours.groupby(["battery_id", "day"])[measured].mean().reset_index()
-    battery = pd.read_csv(place / "battery.csv", parse_dates=["installed_date"])
-    days = days.merge(battery[["battery_id", "installed_date"]], on="battery_id")
-    age = days["day"].dt.tz_localize(None) - days["installed_date"]
-    days["age_years"] = age.dt.days / 365.25
-    return days
+    days = hours.groupby(["battery_id", "day"], observed=True)[MEASURED].mean().reset_index()
+    battery = data.table("battery", ["installed_date"]).pandas()
+    installed = days["battery_id"].map(battery.set_index("battery_id")["installed_date"])
+    age = days["day"].dt.tz_localize(None) - pd.to_datetime(installed)
+    return days.assign(age_years=age.dt.days / 365.25)
 
 
-def remaining_days(place: Path, days: pd.DataFrame) -> pd.Series:
-    """True remaining life at the end of each row's day, by date; negative once it has ended.
+def remaining_days(data: DataSet, days: pd.DataFrame) -> pd.Series:
+    """True remaining life at the midnight with which each row's day begins; 0 once it has ended.
 
-    `battery_states.json` has it at the end of the run, and it falls by a day each day: a label of
-    the end of the run on every row, as a plain merge would give, would be wrong by up to the
-    run's length.
+    Null on the day on which a unit came: at midnight it was not there.
+
+    `battery_states.json` has it at the end of the run alone, and it falls by a day each day: that
+    label on every row, as a plain merge would give, would be wrong by up to the run's length.
     """
-    states = pd.DataFrame(json.loads((place / "battery_states.json").read_text())).T
-    end = days["day"].max() + pd.Timedelta(days=1)
-    left = pd.to_numeric(states["rul_days"]).fillna(LONGEST_DAYS)
-    failed = pd.to_datetime(states["failure_date"]).dt.tz_localize(end.tz)
-    left = left.mask(failed.notna(), (failed - end).dt.days)
-    to_the_end = (end - days["day"]).dt.days - 1
-    return np.minimum(days["battery_id"].map(left) + to_the_end, LONGEST_DAYS)
+    truth = data.table("rul_truth", ["rul_days"]).pandas().rename(columns={"ts": "day"})
+    truth["left"] = truth["rul_days"].fillna(LONGEST_DAYS).clip(upper=LONGEST_DAYS)
+    return days.merge(truth, "left", ["battery_id", "day"])["left"]
 
 
-def labelled(place: Path) -> tuple[pd.DataFrame, pd.Series]:
-    """Features and labels of the units that are still alive."""
-    days = daily_features(place)
-    label = remaining_days(place, days)
+def labelled(url: str, storage_options: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.Series]:
+    """Rows and labels of the units that are still alive."""
+    data = fleetgen.open(url, storage_options)
+    days = daily_features(data)
+    label = remaining_days(data, days)
     alive = label > 0
-    return days.loc[alive, FEATURES], label[alive]
+    return days[alive], label[alive]
 
 
-def main(train: str, test: str) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Train, predict, and tell the error beside that of a guess."""
-    features, label = labelled(Path(train))
-    model = HistGradientBoostingRegressor(max_iter=150, min_samples_leaf=200, random_state=0)
-    model.fit(features, label)
-    unseen, truth = labelled(Path(test))
-    found = model.predict(unseen)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("train", metavar="TRAIN", help="data set to learn from")
+    parser.add_argument("test", metavar="TEST", help="data set to judge by")
+    parser.add_argument("--storage-option", metavar="NAME=VALUE", action="append", default=[])
+    given = parser.parse_args(argv)
+    seen, label = labelled(given.train, given.storage_option)
+    leaf = UNITS_IN_A_LEAF * seen["day"].nunique()
+    model = HistGradientBoostingRegressor(min_samples_leaf=leaf, random_state=0)
+    model.fit(seen[FEATURES], label)
+    unseen, truth = labelled(given.test, given.storage_option)
+    found = model.predict(unseen[FEATURES])
     guess = np.full(len(truth), label.mean())
     print(f"rows            {len(label)} to learn from, {len(truth)} to judge by")
     print(f"RMSE, mean life {mean_squared_error(truth, guess) ** 0.5:.0f} d")
@@ -87,6 +96,7 @@ def main(train: str, test: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main()
+    except FleetgenError as error:
+        sys.exit(str(error))
