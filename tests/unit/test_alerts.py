@@ -770,18 +770,43 @@ def test_the_score_by_hand():
         "true/jar_temperature/critical": 1,
         "raised/string_temperature_spread/critical": 1,
         "true/string_temperature_spread/critical": 1,
+        "foreseen/jar_voltage_low/critical": 3,  # also the one that was over too early
+        "foreseen/jar_voltage_low/warning": 1,
+        "foreseen/jar_temperature/critical": 1,
+        "foreseen/string_temperature_spread/critical": 1,
         "due/dry_out": 1,
         "caught/dry_out": 1,
         "lead_s/dry_out": 50 * DAY_S,
+        "announced/jar_voltage_low/critical": 1,
     }
+    by_rule = {(r.alert_type, r.severity): tuple(r[2:]) for r in score.by_rule(found)}
+    assert by_rule == {
+        ("jar_temperature", "critical"): (1, 1, 1.0, 1.0, 0.0),
+        ("jar_voltage_low", "critical"): (4, 2, 0.5, 0.75, 1.0),
+        ("jar_voltage_low", "warning"): (1, 1, 1.0, 1.0, 0.0),
+        ("resistance_increase", "critical"): (1, 0, 0.0, 0.0, 0.0),
+        ("string_temperature_spread", "critical"): (1, 1, 1.0, 1.0, 0.0),
+    }
+    assert score.string_years(found) == 1.0
     rates = score.rates(found)
+    assert (rates["precision_warning"], rates["recall"]) == (1.0, 1.0)
     assert rates["false_critical_per_string_year"] == 3.0
     assert rates["precision"] == 5 / 8
     assert rates["precision_critical"] == 4 / 7
     assert rates["recall/dry_out"] == 1.0
 
 
+def test_what_ends_after_the_run_was_foreseen_within_a_year():
+    later = [score.Trouble("S-J1", "worn", at(d, 0), due_s=at(d, 0)) for d in (365, 368)]
+    (in_time,), (too_late,) = (
+        score.by_rule(score.score([raised(2)], [trouble], GRID)) for trouble in later
+    )
+    assert (in_time.true, in_time.foreseen, in_time.recall) == (0, 1.0, None)
+    assert (too_late.true, too_late.foreseen) == (0, 0.0)
+
+
 def test_nothing_raised_has_no_precision():
+    assert score.by_rule(score.score([], [], GRID)) == []
     found = score.rates(score.score([], [], GRID))
     assert (found["precision"], found["false_critical_per_string_year"]) == (None, 0.0)
 
