@@ -82,6 +82,10 @@ TIGHT = {  # so that much is beyond, and back, and beyond again
     "jar_temperature_rise": {"warning": 2.0, "critical": 3.0, "clear": 0.3},
     "string_temperature_spread": {"warning": 1.0, "critical": 2.0, "clear": 0.2},
     "resistance_increase": {"warning": 10.0, "critical": 14.0, "clear": 2.0},
+    "resistance_ahead_of_age": {
+        **{"warning": -34.0, "critical": -30.0, "clear": 2.0},
+        "persistence_seconds": 3 * 86_400,
+    },
     "float_current": {"warning": 0.2, "critical": 0.4, "clear": 0.05},
     "ripple_current": {"warning": 0.8, "critical": 1.5, "clear": 0.1},
     "string_voltage": {"warning": 0.1, "critical": 0.4, "clear": 0.05},
@@ -278,6 +282,12 @@ def readings_of_string(source, rules, string, frame, batteries, out, gate):  # n
         daily = daily_resistance(source, degrees, ohms, initial)
         values = [value for _, value in daily]
         put_units(names, "resistance_increase", days, values, [True] * len(days), DAY_S)
+        since = of_units(units, [t + DAY_S - 1 for t in days], dates - OFFSET_S)
+        ahead = [
+            None if value is None else value - explained(t - from_s, model.design_life_years)
+            for t, value, from_s in zip(days, values, since, strict=True)
+        ]
+        put_units(names, "resistance_ahead_of_age", days, ahead, [True] * len(days), DAY_S)
     for name in ("string_temperature_spread", "string_voltage", "ripple_current", "float_current"):
         if name == "float_current" and "-UPS-" in string:
             continue
@@ -324,6 +334,12 @@ def daily_resistance(source, degrees, ohms, initials):
         at_25 = ends[-1] / (1 - 0.006 * (warm / 1000 - 25))
         found.append((start, half_up(1e5 * (at_25 / round(1000 * initials[day]) - 1))))
     return found
+
+
+def explained(age_s, design_life_years):
+    """Growth [0.001 %] that an age explains: half as much again by the end of the design life."""
+    life_s = Fraction(str(design_life_years)) * Fraction(1461, 4) * DAY_S
+    return half_up(50_000 * max(Fraction(0), age_s / life_s))
 
 
 def walked(readings, rule, utc_offset_s=OFFSET_S):
