@@ -29,6 +29,9 @@ FORESEEN_S = 365 * SECONDS_PER_DAY
 FALSE_CRITICAL_BAR = 1.0
 """Most false critical alerts per string and year that somebody on call would bear."""
 
+JUDGED_FROM_YEARS = 3.0
+"""String-years below which one such alert, by chance, would decide."""
+
 _FOR_GOOD_S = 2**62
 
 
@@ -217,6 +220,14 @@ def by_rule(sketch: Mapping[str, int]) -> list[RuleScore]:
 def string_years(sketch: Mapping[str, int]) -> float:
     """Time under watch, of all strings together [a]."""
     return sketch.get("string_s", 0) / (DAYS_PER_YEAR * SECONDS_PER_DAY)
+
+
+def few_false_criticals(sketch: Mapping[str, int]) -> bool | None:
+    """Whether false critical alerts are as few as the bar allows; None of too few years."""
+    years = string_years(sketch)
+    if years < JUDGED_FROM_YEARS:
+        return None
+    return _total(sketch, "false", "/critical") <= FALSE_CRITICAL_BAR * years
 
 
 def _total(sketch: Mapping[str, int], verdict: str, ending: str = "") -> int:

@@ -21,7 +21,7 @@ from fleetgen.report.checks import Check, checks
 from fleetgen.report.content import Content, Outage
 from fleetgen.report.figures import DASH, day_text, local_time
 from fleetgen.report.summary import Summary
-from fleetgen.score import FALSE_CRITICAL_BAR, by_rule, rates, string_years
+from fleetgen.score import FALSE_CRITICAL_BAR, by_rule, few_false_criticals, rates, string_years
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, iso_instant
 
@@ -376,11 +376,11 @@ def _alert_scores(summary: Summary) -> str:
     false = found["false_critical_per_string_year"]
     verdict = ""
     if false is not None:
-        holds = false <= FALSE_CRITICAL_BAR
+        holds = few_false_criticals(sketch)
         verdict = (
             f"<p>False critical alerts: {false:.3f} per string and year, in "
             f"{string_years(sketch):,.1f} string-years; at most {FALSE_CRITICAL_BAR:g} is wanted: "
-            f"{_verdict(holds)}.</p>"
+            f"{'too few years to judge' if holds is None else _verdict(holds)}.</p>"
         )
     words = (
         "An alert is true if during it, or within 30 days of it, a failure was in progress in its "

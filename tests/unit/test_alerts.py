@@ -804,6 +804,10 @@ def test_the_score_by_hand():
         ("string_temperature_spread", "critical"): (1, 1, 1.0, 1.0, 0.0),
     }
     assert score.string_years(found) == 1.0
+    assert score.few_false_criticals(found) is None  # one more or less would decide
+    assert score.few_false_criticals({**found, "string_s": 3 * 31_557_600})  # 3 false ones in 3
+    found_more = {**found, "false/ripple_current/critical": 1, "string_s": 3 * 31_557_600}
+    assert score.few_false_criticals(found_more) is False
     rates = score.rates(found)
     assert (rates["precision_warning"], rates["recall"]) == (1.0, 1.0)
     assert rates["false_critical_per_string_year"] == 3.0
