@@ -1193,6 +1193,7 @@ def condition_group(
         wanted=tuple(jar_id in wanted for jar_id in string.jar_ids),
         cells=string.model.cells,
         rated_ah=string.model.rated_capacity_ah,
+        design_life_years=string.model.design_life_years,
         compensated=model.location.temperature_compensated,
         float_current=model.system.kind != "UPS",
     )

@@ -23,6 +23,15 @@ WORN, CHARGER, COOLING = "worn", "charger", "cooling"
 NEAR_S = 30 * SECONDS_PER_DAY
 """An alert is true if its asset is in trouble during its life or this long after or before."""
 
+FORESEEN_S = 365 * SECONDS_PER_DAY
+"""An end of life so long after an alert was foreseen by it, whether or not it lies in the run."""
+
+FALSE_CRITICAL_BAR = 1.0
+"""Most false critical alerts per string and year that somebody on call would bear."""
+
+JUDGED_FROM_YEARS = 3.0
+"""String-years below which one such alert, by chance, would decide."""
+
 _FOR_GOOD_S = 2**62
 
 
@@ -102,9 +111,11 @@ def score(
     """Sketch of the alerts of a string (or of a room, with `strings` 0) and their truth.
 
     `alerts` are rows of `schema.ALERT`. Names in the sketch: `raised`, `true` and `false`, each
-    followed by `/type/severity`; `due/kind` and `caught/kind` of jars and strings whose life ended
-    in the run, the latter with an alert of their own that was raised before and not over by then;
-    `lead_s/kind` from that alert to the end; `string_s` time under watch.
+    followed by `/type/severity`; `foreseen/type/severity`, the true ones and those of a battery or
+    string that comes to its end within `FORESEEN_S`; `due/kind` and `caught/kind` of jars and
+    strings whose life ended in the run, the latter with an alert of their own that was raised
+    before and not over by then; `lead_s/kind` from that alert to the end; `announced/type/severity`
+    the same lives by the alerts that were open; `string_s` time under watch.
 
     An alert of a jar is true if the jar or its string is in trouble; of a temperature also if the
     cooling is, of a voltage or the float current if the charger is; one of a string also if one of
@@ -115,15 +126,20 @@ def score(
     for row in rows:
         name = f"{row['alert_type']}/{row['severity']}"
         found[f"raised/{name}"] += 1
-        found[f"{'true' if _is_true(row, troubles, grid) else 'false'}/{name}"] += 1
+        true = _is_true(row, troubles, grid)
+        found[f"{'true' if true else 'false'}/{name}"] += 1
+        if true or any(_foresees(row, trouble, grid) for trouble in troubles):
+            found[f"foreseen/{name}"] += 1
     for trouble in troubles:
         if not grid.start_s <= trouble.due_s < grid.end_s:
             continue
         found[f"due/{trouble.kind}"] += 1
-        mine = [row["triggered_at"] // 1000 for row in rows if _announces(row, trouble, grid)]
+        mine = [row for row in rows if _announces(row, trouble, grid)]
         if mine:
+            first_s = min(row["triggered_at"] // 1000 for row in mine)
             found[f"caught/{trouble.kind}"] += 1
-            found[f"lead_s/{trouble.kind}"] += trouble.due_s - min(mine)
+            found[f"lead_s/{trouble.kind}"] += trouble.due_s - first_s
+        found.update({f"announced/{row['alert_type']}/{row['severity']}" for row in mine})
     return dict(found)
 
 
@@ -161,26 +177,87 @@ def _announces(row: Mapping[str, Any], trouble: Trouble, grid: TimeGrid) -> bool
     return of_it and first_s < trouble.due_s <= end_s
 
 
+def _foresees(row: Mapping[str, Any], trouble: Trouble, grid: TimeGrid) -> bool:
+    first_s, _ = _life_s(row, grid)
+    of_it = trouble.asset_id in (row["battery_id"], row["string_id"])
+    return of_it and first_s < trouble.due_s <= first_s + FORESEEN_S
+
+
+class RuleScore(NamedTuple):
+    """Alerts of a type and severity: how many, how many of them true, and the two shares.
+
+    `precision` is the share of the true ones, `foreseen` with those that came true within a year;
+    None where none was raised. `recall` is the share of all lives that ended in the run at whose
+    end such an alert was open, None where no life ended.
+    """
+
+    alert_type: str
+    severity: str
+    raised: int
+    true: int
+    precision: float | None
+    foreseen: float | None
+    recall: float | None
+
+
+def by_rule(sketch: Mapping[str, int]) -> list[RuleScore]:
+    """What was raised, by type and severity."""
+    due = _total(sketch, "due")
+    found = []
+    for name in sorted(name for name in sketch if name.startswith("raised/")):
+        what = name.partition("/")[2]
+        kind, _, severity = what.rpartition("/")
+        raised, true = sketch[name], sketch.get(f"true/{what}", 0)
+        shares = (
+            _ratio(true, raised),
+            _ratio(sketch.get(f"foreseen/{what}", 0), raised),
+            _ratio(sketch.get(f"announced/{what}", 0), due),
+        )
+        found.append(RuleScore(kind, severity, raised, true, *shares))
+    return found
+
+
+def string_years(sketch: Mapping[str, int]) -> float:
+    """Time under watch, of all strings together [a]."""
+    return sketch.get("string_s", 0) / (DAYS_PER_YEAR * SECONDS_PER_DAY)
+
+
+def few_false_criticals(sketch: Mapping[str, int]) -> bool | None:
+    """Whether false critical alerts are as few as the bar allows; None of too few years."""
+    years = string_years(sketch)
+    if years < JUDGED_FROM_YEARS:
+        return None
+    return _total(sketch, "false", "/critical") <= FALSE_CRITICAL_BAR * years
+
+
+def _total(sketch: Mapping[str, int], verdict: str, ending: str = "") -> int:
+    names = (n for n in sketch if n.startswith(f"{verdict}/") and n.endswith(ending))
+    return sum(sketch[name] for name in names)
+
+
+def _ratio(part: int, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
 def rates(sketch: Mapping[str, int]) -> dict[str, float | None]:
-    """Precision of criticals and of all, recall by kind, false criticals per string-year.
+    """Precision and recall of all, precision by severity, recall by kind, false criticals a year.
 
     None where nothing was raised, or nothing due.
     """
 
-    def total(verdict: str, ending: str = "") -> int:
-        names = (n for n in sketch if n.startswith(f"{verdict}/") and n.endswith(ending))
-        return sum(sketch[name] for name in names)
+    def precision(ending: str = "") -> float | None:
+        return _ratio(_total(sketch, "true", ending), _total(sketch, "raised", ending))
 
-    def ratio(part: int, whole: float) -> float | None:
-        return part / whole if whole else None
-
-    years = sketch.get("string_s", 0) / (DAYS_PER_YEAR * SECONDS_PER_DAY)
     found = {
-        "precision": ratio(total("true"), total("raised")),
-        "precision_critical": ratio(total("true", "/critical"), total("raised", "/critical")),
-        "false_critical_per_string_year": ratio(total("false", "/critical"), years),
+        "precision": precision(),
+        "precision_warning": precision("/warning"),
+        "precision_critical": precision("/critical"),
+        "false_critical_per_string_year": _ratio(
+            _total(sketch, "false", "/critical"), string_years(sketch)
+        ),
+        "recall": _ratio(_total(sketch, "caught"), _total(sketch, "due")),
     }
     for name in sorted(name for name in sketch if name.startswith("due/")):
         kind = name.partition("/")[2]
-        found[f"recall/{kind}"] = ratio(sketch.get(f"caught/{kind}", 0), sketch[name])
+        found[f"recall/{kind}"] = _ratio(sketch.get(f"caught/{kind}", 0), sketch[name])
     return found

@@ -308,9 +308,17 @@ ALERT_RULES = (
     ),
     AlertRule(
         "resistance_increase",
-        "resistance at 25 degC over the jar's own baseline",
+        "growth of resistance at 25 degC since the acceptance test",
         "%",
-        *(20.0, 50.0, 5.0, 2 * _DAY, 0.0, 10_000.0),
+        *(45.0, 50.0, 5.0, 2 * _DAY, 0.0, 10_000.0),
+        window_s=_DAY,
+        gate="known",
+    ),
+    AlertRule(
+        "resistance_ahead_of_age",
+        "growth of resistance at 25 degC beyond what the jar's age explains",
+        "%",
+        *(12.0, 30.0, 5.0, 7 * _DAY, -100.0, 10_000.0),
         window_s=_DAY,
         gate="known",
     ),
@@ -345,7 +353,8 @@ ALERT_RULES = (
         gate="known",
     ),
 )
-"""Alarm table of the physics specification; see docs/decisions/0016-alerts.md."""
+"""Alarm table of the physics specification; see docs/decisions/0016-alerts.md, and of resistance
+docs/decisions/0022-resistance-ahead-of-age.md."""
 
 
 # --- the clock ------------------------------------------------------------------------------------

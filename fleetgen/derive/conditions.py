@@ -45,6 +45,9 @@ LOOK_BACK_DAYS = 2
 ROOM_HOURS = 6
 YOUNG_DAYS = DAYS_PER_YEAR
 EMPTY_V = 0.25
+WORN_PCT = 50.0
+"""Growth of resistance that the whole of a design life explains: Hioki's 1.5 x, at which a battery
+is worn out."""
 
 _FLOAT, _DISCHARGE = MODES.index("float"), MODES.index("discharge")
 _NULL32 = np.iinfo(np.int32).min
@@ -458,7 +461,7 @@ def hourly(counts: Counts, bounds: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class Bank:
-    """What is known of a string: the units at its positions, C10, and who is judged how.
+    """What is known of a string: the units at its positions, C10, design life, who is judged how.
 
     Rows of units at `wanted` positions are written.
     """
@@ -468,6 +471,7 @@ class Bank:
     wanted: tuple[bool, ...]
     cells: int
     rated_ah: float
+    design_life_years: float
     compensated: bool
     float_current: bool
 
@@ -532,14 +536,29 @@ def _of_jars(
     number, total = (summed[ROOM_HOURS:] - summed[:-ROOM_HOURS]).T
     around = _mean(total, number, PER_UNIT // 10)
     rise = np.where((degrees == NULL) | (around == NULL), NULL, degrees - around)
+    growth = _increase(
+        bank.of_units("baseline_uohm", rules["resistance_increase"], gates), jar_hours, days
+    )
+    begun_days = bank.of_units("age_days", rules["resistance_ahead_of_age"], gates)
+    due = _due(begun_days[:, : growth.shape[1]], bank.design_life_years)
     return {
         "jar_voltage_deviation": np.where(young & (apart != NULL), 0, apart),
         "jar_voltage_deviation_first_year": np.where(~young & (apart != NULL), 0, apart),
         "jar_temperature_rise": rise,
-        "resistance_increase": _increase(
-            bank.of_units("baseline_uohm", rules["resistance_increase"], gates), jar_hours, days
-        ),
+        "resistance_increase": growth,
+        "resistance_ahead_of_age": np.where(growth == NULL, NULL, growth - due),
     }
+
+
+def _due(begun_days: Ints, design_life_years: float) -> Ints:
+    """Growth of resistance that age explains [0.001 %], of ages on a block's first day (jar, day).
+
+    In proportion to the share of the design life that has passed; none before the unit came.
+    """
+    age_days = np.maximum(0, begun_days + np.arange(begun_days.shape[1]))
+    share = age_days / (design_life_years * DAYS_PER_YEAR)
+    found: Ints = np.floor(PER_UNIT * WORN_PCT * share + 0.5).astype(np.int64)
+    return found
 
 
 def _increase(baseline_uohm: Ints, jar_hours: Ints, days: int) -> Ints:

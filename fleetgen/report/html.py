@@ -21,7 +21,7 @@ from fleetgen.report.checks import Check, checks
 from fleetgen.report.content import Content, Outage
 from fleetgen.report.figures import DASH, day_text, local_time
 from fleetgen.report.summary import Summary
-from fleetgen.score import rates
+from fleetgen.score import FALSE_CRITICAL_BAR, by_rule, few_false_criticals, rates, string_years
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, iso_instant
 from fleetgen.wording import many, size
@@ -337,20 +337,65 @@ def _calendar(content: Content, summary: Summary, run: Run) -> str:
     bins = "a day" if found.bin_days == 1 else many(found.bin_days, "day")
     caption = f"A column is {bins}; the darker, the more. At the right the number in the run."
     figure = _figure("calendar", charts.calendar(found, run.grid), caption)
-    names = {
-        "precision": "alerts that are true",
-        "precision_critical": "critical alerts that are true",
-        "false_critical_per_string_year": "false critical alerts, per string and year",
-    }
-    rows = [
+    return figure + _alert_scores(summary)
+
+
+_ALERT_SCORES = {
+    "precision": "alerts that are true",
+    "precision_warning": "warnings that are true",
+    "precision_critical": "critical alerts that are true",
+    "false_critical_per_string_year": "false critical alerts, per string and year",
+    "recall": "ends of life announced",
+}
+
+
+def _alert_scores(summary: Summary) -> str:
+    """Alerts against the truth: by type and severity, and in all."""
+    sketch = summary.alerts
+    found = rates(sketch)
+    rules = [
         (
-            _t(names.get(name, name.replace("recall/", "ends announced: ").replace("_", " "))),
-            "none to tell" if value is None else f"{value:.3f}",
+            f"{_t(rule.alert_type.replace('_', ' '))} <small>{_t(rule.severity)}</small>",
+            f"{rule.raised:,}",
+            f"{rule.true:,}",
+            _value(rule.precision),
+            _value(rule.foreseen),
+            _value(rule.recall),
         )
-        for name, value in rates(summary.alerts).items()
+        for rule in by_rule(sketch)
     ]
-    head = "<h3>Held against the truth</h3>"
-    return figure + head + _table(("score", "value"), rows, "ln", "scroll small")
+    rows = []
+    for name, value in found.items():
+        words = _ALERT_SCORES.get(name, name.replace("recall/", "of these, ").replace("_", " "))
+        rows.append((_t(words), _value(value)))
+    false = found["false_critical_per_string_year"]
+    verdict = ""
+    if false is not None:
+        holds = few_false_criticals(sketch)
+        verdict = (
+            f"<p>False critical alerts: {false:.3f} per string and year, in "
+            f"{string_years(sketch):,.1f} string-years; at most {FALSE_CRITICAL_BAR:g} is wanted: "
+            f"{'too few years to judge' if holds is None else _verdict(holds)}.</p>"
+        )
+    words = (
+        "An alert is true if during it, or within 30 days of it, a failure was in progress in its "
+        "battery or string, its life was over, or, of a temperature or a voltage, the cooling or "
+        "the charger was at fault; within a year, with those whose battery comes to its end within "
+        "365 days of the alert, in the run or later. Recall is the share of the lives that ended "
+        "in the run at whose end such an alert was open."
+    )
+    by_type = ""
+    if rules:
+        heads = ("alert", "raised", "true", "precision", "within a year", "recall")
+        by_type = _table(heads, rules, "lnmnnn")
+    return (
+        f"<h3>Held against the truth</h3>{verdict}<p>{words}</p>{by_type}"
+        f"{_table(('score', 'value'), rows, 'ln', 'scroll small')}"
+    )
+
+
+def _verdict(holds: bool) -> str:
+    return '<span class="yes">holds</span>' if holds else '<span class="no">FAILS</span>'
 
 
 def _life(content: Content, summary: Summary, run: Run) -> str:
@@ -399,7 +444,7 @@ def _checks(found: Sequence[Check]) -> str:
             f"{_name(c.name)} <small>{_name(c.of)}</small>",
             _t(c.found),
             _t(c.wanted),
-            '<span class="yes">holds</span>' if c.holds else '<span class="no">FAILS</span>',
+            _verdict(c.holds),
         )
         for c in found
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fleetgen import __version__
 from fleetgen.report.checks import Check, checks
 from fleetgen.report.summary import Summary
-from fleetgen.score import rates
+from fleetgen.score import FALSE_CRITICAL_BAR, by_rule, few_false_criticals, rates, string_years
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY
 from fleetgen.wording import many
@@ -134,29 +134,44 @@ def _maintenance(summary: Summary) -> list[str]:
 
 
 def _alerts(summary: Summary) -> list[str]:
-    """How many alerts there were, and how many of them were true."""
+    """How many alerts there were, how many of them were true, and what they announced."""
     sketch = summary.alerts
-    names = sorted(name.partition("/")[2] for name in sketch if name.startswith("raised/"))
     lines = [
         "## Alerts, held against the truth",
         "",
-        "| alert | severity | raised | true |",
-        "|---|---|--:|--:|",
+        "| alert | severity | raised | true | precision | within a year | recall |",
+        "|---|---|--:|--:|--:|--:|--:|",
     ]
-    for name in names:
-        kind, _, severity = name.rpartition("/")
-        raised, true = sketch[f"raised/{name}"], sketch[f"true/{name}"]
-        lines.append(f"| {kind} | {severity} | {raised:,} | {true:,} |")
+    for rule in by_rule(sketch):
+        lines.append(
+            f"| {rule.alert_type} | {rule.severity} | {rule.raised:,} | {rule.true:,} | "
+            f"{_number(rule.precision)} | {_number(rule.foreseen)} | {_number(rule.recall)} |"
+        )
+    found = rates(sketch)
     lines += ["", "| score | value |", "|---|--:|"]
-    for name, value in rates(sketch).items():
-        lines.append(f"| {name} | {_number(value)} |")
-    return [
-        *lines,
+    lines += [f"| {name} | {_number(value)} |" for name, value in found.items()]
+    false = found["false_critical_per_string_year"]
+    lines += [
         "",
-        "An alert is true if its asset is in trouble during its life or within 30 days of it; "
-        "recall is of the lives that ended in the run, by what ended them.",
+        "An alert is true if during it, or within 30 days of it, a failure mode was in progress in "
+        "its battery or string, a life was over (state of health below 80 %), or, of a temperature "
+        "or a voltage, the cooling or the charger was at fault. Precision is their share. An early "
+        "warning of wear that ends a life after the run counts as false there; within a year are "
+        "those, too, whose battery comes to its end within 365 days of the alert, run or not.",
         "",
+        "Recall is of the lives that ended in the run: those at whose end an alert of the battery "
+        "was open, of any type, or of that type and severity; by what ended them in the second "
+        "table.",
     ]
+    if false is not None:
+        holds = few_false_criticals(sketch)
+        lines += [
+            "",
+            f"False critical alerts per string and year: {false:.3f}, in "
+            f"{string_years(sketch):,.1f} string-years; at most {FALSE_CRITICAL_BAR:g} is wanted: "
+            f"{'too few years to judge' if holds is None else _tick(holds)}.",
+        ]
+    return [*lines, ""]
 
 
 def _predictions(summary: Summary) -> list[str]:

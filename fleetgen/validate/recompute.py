@@ -241,6 +241,7 @@ class _String:
             wanted=(True,) * len(part.jar_ids),
             cells=string.model.cells,
             rated_ah=string.model.rated_capacity_ah,
+            design_life_years=string.model.design_life_years,
             compensated=part.location.temperature_compensated,
             float_current=part.system.kind != "UPS",
         )

@@ -42,6 +42,7 @@ SETTINGS = {
     "run__duration_days": 33,
     "run__sampling_seconds": 1800,
     "inject": [CAPACITY_TEST, REPLACEMENT],
+    "alerts__resistance_increase": {"warning": 20.0},
 }
 
 

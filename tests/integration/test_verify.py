@@ -40,9 +40,12 @@ JARS, INSTANTS = 3, 288
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three strings and a room, two blocks of a day."""
+    """Three strings and a room, two blocks of a day; alarming are jars of ten years."""
     place = tmp_path_factory.mktemp("verify") / "set"
-    return tiny.generate(place, tiny.TWO_SYSTEMS, execution__block_days=1)
+    early = {"warning": 20.0}
+    return tiny.generate(
+        place, tiny.TWO_SYSTEMS, execution__block_days=1, alerts__resistance_increase=early
+    )
 
 
 @pytest.fixture

@@ -82,6 +82,10 @@ TIGHT = {  # so that much is beyond, and back, and beyond again
     "jar_temperature_rise": {"warning": 2.0, "critical": 3.0, "clear": 0.3},
     "string_temperature_spread": {"warning": 1.0, "critical": 2.0, "clear": 0.2},
     "resistance_increase": {"warning": 10.0, "critical": 14.0, "clear": 2.0},
+    "resistance_ahead_of_age": {
+        **{"warning": -34.0, "critical": -30.0, "clear": 2.0},
+        "persistence_seconds": 3 * 86_400,
+    },
     "float_current": {"warning": 0.2, "critical": 0.4, "clear": 0.05},
     "ripple_current": {"warning": 0.8, "critical": 1.5, "clear": 0.1},
     "string_voltage": {"warning": 0.1, "critical": 0.4, "clear": 0.05},
@@ -278,6 +282,12 @@ def readings_of_string(source, rules, string, frame, batteries, out, gate):  # n
         daily = daily_resistance(source, degrees, ohms, initial)
         values = [value for _, value in daily]
         put_units(names, "resistance_increase", days, values, [True] * len(days), DAY_S)
+        since = of_units(units, [t + DAY_S - 1 for t in days], dates - OFFSET_S)
+        ahead = [
+            None if value is None else value - explained(t - from_s, model.design_life_years)
+            for t, value, from_s in zip(days, values, since, strict=True)
+        ]
+        put_units(names, "resistance_ahead_of_age", days, ahead, [True] * len(days), DAY_S)
     for name in ("string_temperature_spread", "string_voltage", "ripple_current", "float_current"):
         if name == "float_current" and "-UPS-" in string:
             continue
@@ -324,6 +334,12 @@ def daily_resistance(source, degrees, ohms, initials):
         at_25 = ends[-1] / (1 - 0.006 * (warm / 1000 - 25))
         found.append((start, half_up(1e5 * (at_25 / round(1000 * initials[day]) - 1))))
     return found
+
+
+def explained(age_s, design_life_years):
+    """Growth [0.001 %] that an age explains: half as much again by the end of the design life."""
+    life_s = Fraction(str(design_life_years)) * Fraction(1461, 4) * DAY_S
+    return half_up(50_000 * max(Fraction(0), age_s / life_s))
 
 
 def walked(readings, rule, utc_offset_s=OFFSET_S):
@@ -770,18 +786,47 @@ def test_the_score_by_hand():
         "true/jar_temperature/critical": 1,
         "raised/string_temperature_spread/critical": 1,
         "true/string_temperature_spread/critical": 1,
+        "foreseen/jar_voltage_low/critical": 3,  # also the one that was over too early
+        "foreseen/jar_voltage_low/warning": 1,
+        "foreseen/jar_temperature/critical": 1,
+        "foreseen/string_temperature_spread/critical": 1,
         "due/dry_out": 1,
         "caught/dry_out": 1,
         "lead_s/dry_out": 50 * DAY_S,
+        "announced/jar_voltage_low/critical": 1,
     }
+    by_rule = {(r.alert_type, r.severity): tuple(r[2:]) for r in score.by_rule(found)}
+    assert by_rule == {
+        ("jar_temperature", "critical"): (1, 1, 1.0, 1.0, 0.0),
+        ("jar_voltage_low", "critical"): (4, 2, 0.5, 0.75, 1.0),
+        ("jar_voltage_low", "warning"): (1, 1, 1.0, 1.0, 0.0),
+        ("resistance_increase", "critical"): (1, 0, 0.0, 0.0, 0.0),
+        ("string_temperature_spread", "critical"): (1, 1, 1.0, 1.0, 0.0),
+    }
+    assert score.string_years(found) == 1.0
+    assert score.few_false_criticals(found) is None  # one more or less would decide
+    assert score.few_false_criticals({**found, "string_s": 3 * 31_557_600})  # 3 false ones in 3
+    found_more = {**found, "false/ripple_current/critical": 1, "string_s": 3 * 31_557_600}
+    assert score.few_false_criticals(found_more) is False
     rates = score.rates(found)
+    assert (rates["precision_warning"], rates["recall"]) == (1.0, 1.0)
     assert rates["false_critical_per_string_year"] == 3.0
     assert rates["precision"] == 5 / 8
     assert rates["precision_critical"] == 4 / 7
     assert rates["recall/dry_out"] == 1.0
 
 
+def test_what_ends_after_the_run_was_foreseen_within_a_year():
+    later = [score.Trouble("S-J1", "worn", at(d, 0), due_s=at(d, 0)) for d in (365, 368)]
+    (in_time,), (too_late,) = (
+        score.by_rule(score.score([raised(2)], [trouble], GRID)) for trouble in later
+    )
+    assert (in_time.true, in_time.foreseen, in_time.recall) == (0, 1.0, None)
+    assert (too_late.true, too_late.foreseen) == (0, 0.0)
+
+
 def test_nothing_raised_has_no_precision():
+    assert score.by_rule(score.score([], [], GRID)) == []
     found = score.rates(score.score([], [], GRID))
     assert (found["precision"], found["false_critical_per_string_year"]) == (None, 0.0)
 
