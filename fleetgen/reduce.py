@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import platform
 import re
 import tempfile
@@ -204,17 +203,29 @@ def _gathered(plan: Plan, store: Store) -> Iterator[Receipts]:
     with tempfile.TemporaryFile(prefix="fleetgen-") as file:
         with told("write", tempfile.gettempdir()):
             for receipt in _receipts(plan, store):
-                pickle.dump(receipt, file, pickle.HIGHEST_PROTOCOL)
+                file.write(_line(receipt))
 
         def take() -> Iterator[Receipt]:
             at = 0
             for _ in plan.parts:
                 file.seek(at)  # for another may read, too
-                receipt = pickle.load(file)
+                line = file.readline()
                 at = file.tell()
-                yield receipt
+                yield _again(line)
 
         yield take
+
+
+def _line(receipt: Receipt) -> bytes:
+    files = [vars(entry) for entry in receipt.files]
+    return json.dumps({**vars(receipt), "files": files}).encode() + b"\n"
+
+
+def _again(line: bytes) -> Receipt:
+    """Receipt out of a line that `_line` made: here, nothing has to be looked at again."""
+    told = json.loads(line)
+    files = tuple(FileEntry(**entry) for entry in told["files"])
+    return Receipt(**{**told, "files": files, "events": tuple(told["events"])})
 
 
 def _receipts(plan: Plan, store: Store) -> Iterator[Receipt]:
