@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from fleetgen import fleet, history, simulate, system, truth
+from fleetgen import fleet, history, simulate, system, task, truth
 from fleetgen.config import load
 from fleetgen.io import csv as text
 from fleetgen.io.store import open_store
@@ -39,7 +39,8 @@ def main() -> None:
 
     fleet.battery_rows = battery_rows
     for module, names in (
-        (history, ("system_model", "slow_path_of", "string_troubles", "room_troubles")),
+        (history, ("system_model", "string_troubles", "room_troubles")),
+        (task, ("slow_path_of",)),
         (simulate, ("slow_path", "replay")),
         (system, ("system_model",)),
         (truth, ("final_states", "units")),

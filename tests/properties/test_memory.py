@@ -150,4 +150,5 @@ def test_the_client_grows_by_less_than_a_kilobyte_a_part(
     peak(1)  # imports and caches
     (few, small), (many, large) = peak(10), peak(40)
     assert many == 4 * few == 40 * 10
+    print(large - small, (large - small) / (many - few))
     assert large - small < CLIENT_BYTES_PER_PART * (many - few)
