@@ -25,7 +25,7 @@ from fleetgen.execute import (
 )
 from fleetgen.plan import Estimate, Plan, estimate, make_plan, rows_of
 from fleetgen.schema import DATA_VERSION, SCHEMA_VERSION
-from fleetgen.spec import Done, HistoryJob, Job, PartJob, Receipt, StringJob
+from fleetgen.spec import Done, HistoryJob, Job, PartJob, Receipt, SlowPathJob, StringJob
 from fleetgen.wording import many
 
 if TYPE_CHECKING:
@@ -492,12 +492,13 @@ def _report_file(file: str | None, executor: str) -> str | None:
 class _Agenda:
     """Which jobs of a run wait for which, and how far it is.
 
-    Slow paths first, then parts, the longest first; the history of a string or room when no part
-    waits and its own are made, so that no worker is idle for long while another ends the last part.
+    Slow paths first, the longest before the others; then parts, likewise, those of a system when it
+    was walked; the history of a string or room when its own parts are made. So no worker is idle
+    for long while another ends the last job of a kind.
     """
 
     def __init__(
-        self, slow: Sequence[Job], todo: Sequence[PartJob], histories: Sequence[HistoryJob]
+        self, slow: Sequence[SlowPathJob], todo: Sequence[PartJob], histories: Sequence[HistoryJob]
     ) -> None:
         made_now = {job.key for job in todo}
         self._histories = {history.key: history for history in histories}
@@ -508,24 +509,30 @@ class _Agenda:
             if key in made_now
         }
         self._left = Counter(self._of.values())
-        parts = sorted(todo, key=rows_of, reverse=True)
-        ready = [history for history in histories if not self._left[history.key]]
-        self._walking = {job.key for job in slow}
-        self._second: list[Job | HistoryJob] = [*parts, *ready]
+        self._of_system: dict[str, list[PartJob]] = {job.system.system_id: [] for job in slow}
+        self._walks = {job.key: job.system.system_id for job in slow}
+        walked: list[Job | HistoryJob] = []
+        for job in sorted(todo, key=rows_of, reverse=True):
+            system = job.system.system_id if isinstance(job, StringJob) else ""
+            self._of_system.get(system, walked).append(job)
+        walked += [history for history in histories if not self._left[history.key]]
         self._jobs: dict[Stage, int] = {
             "slow path": len(slow),
             "parts": len(todo),
             "histories": len(histories),
         }
         self._ended = Counter[Stage]()
-        self.first: Sequence[Job | HistoryJob] = slow or self._second
+        self._rows = self._bytes = 0
+        self.first: Sequence[Job | HistoryJob] = [
+            *sorted(slow, key=lambda job: len(job.system.strings), reverse=True),
+            *walked,
+        ]
 
     def after(self, ended: tuple[Done, object]) -> Sequence[Job | HistoryJob]:
         """Jobs that wait no more when one has ended."""
         key = ended[0].job
-        if key in self._walking:
-            self._walking.discard(key)
-            return [] if self._walking else self._second
+        if key in self._walks:
+            return self._of_system.pop(self._walks[key])
         if key not in self._of:
             return []
         name = self._of.pop(key)
@@ -539,24 +546,20 @@ class _Agenda:
 
     def took(self, now: Progress, done: Done) -> Iterator[Progress]:
         """States after a job: of its stage, and of the next if that is over."""
-        key = done.job
-        slow = self._ended["slow path"] < self._jobs["slow path"]
-        stage: Stage = "histories" if key in self._histories else "slow path" if slow else "parts"
+        stage: Stage = "parts"
+        if done.job in self._walks:
+            stage = "slow path"
+        elif done.job in self._histories:
+            stage = "histories"
+        else:
+            self._rows, self._bytes = self._rows + done.rows, self._bytes + done.bytes
         self._ended[stage] += 1
         if stage != now.stage:  # it is told when that stage is come to
             return
-        size = done.bytes if stage == "parts" else 0
-        yield (
-            now := replace(
-                now,
-                jobs_done=self._ended[stage],
-                rows_done=now.rows_done + done.rows,
-                bytes_done=now.bytes_done + size,
-            )
-        )
-        if self._ended[stage] == self._jobs[stage] and self._ended.total() < sum(
-            self._jobs.values()
-        ):
+        ended = self._ended[stage]
+        now = replace(now, jobs_done=ended, rows_done=self._rows, bytes_done=self._bytes)
+        yield now
+        if ended == self._jobs[stage] and self._ended.total() < sum(self._jobs.values()):
             yield self.began(now)
 
 
@@ -570,7 +573,7 @@ def _run_jobs(
     store: Store | None = None,
     histories: bool = False,
 ) -> Progress:
-    """On one engine: slow paths of the systems concerned, then the parts, then all histories.
+    """On one engine: slow paths of the systems concerned, their parts, and all histories.
 
     The times of the jobs are left in `store`.
     """

@@ -108,20 +108,22 @@ class _Rate:
 
     stage: str = ""
     began_s: float = 0.0
+    rows_before: int = 0
 
     def elapsed_s(self, now: Progress) -> float:
         """Time since the stage was first told of."""
         at_s = time.monotonic()
         if now.stage != self.stage:
-            self.stage, self.began_s = now.stage, at_s
+            self.stage, self.began_s, self.rows_before = now.stage, at_s, now.rows_done
         return at_s - self.began_s
 
     def measured(self, now: Progress) -> tuple[float, float] | None:
         """Rows per second, and seconds left; None where that cannot be told."""
         elapsed_s = self.elapsed_s(now)
-        if now.stage != "parts" or not now.rows_done or not elapsed_s:
+        made = now.rows_done - self.rows_before
+        if now.stage != "parts" or not made or not elapsed_s:
             return None
-        rate = now.rows_done / elapsed_s
+        rate = made / elapsed_s
         return rate, (now.rows - now.rows_done) / rate
 
     def state(self, now: Progress) -> str:

@@ -1,12 +1,10 @@
 """Which jobs of a run wait for which."""
 
-from dataclasses import replace
-
 import pytest
 
 from fleetgen.pipeline import Progress, _Agenda
 from fleetgen.plan import Plan, estimate, make_plan, rows_of
-from fleetgen.spec import Done, HistoryJob, RoomJob
+from fleetgen.spec import Done, SlowPathJob, StringJob
 from tests.properties.plan import configured
 
 
@@ -21,18 +19,21 @@ def done(key: str) -> tuple[Done, None]:
     return Done(key, 1, 1), None
 
 
-def test_parts_wait_for_all_slow_paths_and_come_longest_first(plan: Plan) -> None:
+def test_parts_wait_for_their_own_system_and_come_longest_first(plan: Plan) -> None:
     agenda = _Agenda(plan.slow_paths, plan.parts, plan.histories)
-    assert agenda.first == plan.slow_paths
-    *others, last = plan.slow_paths
-    assert others
-    assert not any(agenda.after(done(job.key)) for job in others)
-    parts = agenda.after(done(last.key))
-    assert sorted(job.key for job in parts) == sorted(job.key for job in plan.parts)
-    rows = [rows_of(job) for job in parts if not isinstance(job, HistoryJob)]
-    assert rows == sorted(rows, reverse=True)
-    assert len(set(rows)) > 2
-    assert all(isinstance(job, RoomJob) for job in parts[-len(plan.rooms) :])
+    slow, rooms = agenda.first[: len(plan.slow_paths)], agenda.first[len(plan.slow_paths) :]
+    assert sorted(job.key for job in slow) == sorted(job.key for job in plan.slow_paths)
+    assert len(slow) > 1
+    assert sorted(job.key for job in rooms) == sorted(job.key for job in plan.rooms)
+    strings = [len(job.system.strings) for job in slow if isinstance(job, SlowPathJob)]
+    assert strings == sorted(strings, reverse=True)
+    for walk in plan.slow_paths:
+        parts = [*agenda.after(done(walk.key))]
+        own = [job.key for job in plan.strings if job.system == walk.system]
+        assert sorted(job.key for job in parts) == sorted(own)
+        rows = [rows_of(job) for job in parts if isinstance(job, StringJob)]
+        assert rows == sorted(rows, reverse=True)
+        assert len(set(rows)) > 1
 
 
 def test_a_history_waits_for_its_own_parts_alone(plan: Plan) -> None:
@@ -54,25 +55,26 @@ def test_of_parts_that_are_there_the_histories_come_after_the_parts(plan: Plan) 
 
 
 def test_stages_are_told_one_after_the_other(plan: Plan) -> None:
-    """Also when a history is derived before the last part is made."""
+    """Also when a part is made before the last walk, and a history derived before the last part."""
     agenda = _Agenda(plan.slow_paths, plan.parts, plan.histories)
     early, *rest = plan.histories
     parts = sorted(plan.parts, key=lambda job: job not in early.parts)
-    order = [*plan.slow_paths, *parts[:-1], early, parts[-1], *rest]
+    order = [*plan.slow_paths[:-1], parts[0], plan.slow_paths[-1], *parts[1:-1], early, parts[-1]]
     now = Progress("planned", plan, estimate(plan, 1), 1, "serial")
     told = [now := agenda.began(now)]
-    for job in order:
-        for state in agenda.took(now, Done(job.key, 1, 1)):
+    for job in [*order, *rest]:
+        for state in agenda.took(now, Done(job.key, 3 * (job in parts), 1)):
             told.append(now := state)
     counts = {
         "slow path": range(len(plan.slow_paths) + 1),
-        "parts": range(len(plan.parts) + 1),
+        "parts": range(1, len(plan.parts) + 1),
         "histories": range(1, len(plan.histories) + 1),
     }
     assert [(each.stage, each.jobs_done) for each in told] == [
         (stage, number) for stage, numbers in counts.items() for number in numbers
     ]
-    assert now == replace(now, jobs=len(plan.histories), bytes_done=len(plan.parts))
+    assert now.jobs == len(plan.histories)
+    assert (now.rows_done, now.bytes_done) == (3 * len(plan.parts), len(plan.parts))
 
 
 def test_without_histories_a_share_ends_with_its_parts(plan: Plan) -> None:
