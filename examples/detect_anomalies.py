@@ -151,8 +151,10 @@ def sampling(data: DataSet) -> tuple[pd.Timestamp, pd.Timedelta]:
     """The first sample, and the time between two."""
     first = data.table("rul_truth", []).pandas()["ts"].min()
     start = data.table("telemetry_env", [], start=first, end=first + pd.Timedelta(days=2)).pandas()
-    first, second = start["ts"].drop_duplicates().sort_values().iloc[:2]
-    return first, second - first
+    instants = start["ts"].drop_duplicates().sort_values()
+    if len(instants) < 2:
+        raise SystemExit("two samples at least are needed; make a longer run")
+    return instants.iloc[0], instants.iloc[1] - instants.iloc[0]
 
 
 def judge(rows: pd.DataFrame, question: str) -> pd.DataFrame:

@@ -59,6 +59,8 @@ def choose_jars(data: DataSet) -> pd.DataFrame:
     A row for each, `healthy` first, with the truth of its last midnight.
     """
     truth = data.table("rul_truth").pandas().astype({"battery_id": str})
+    if truth.empty:
+        raise SystemExit("no midnight lies in the run, so there is no truth; make a longer one")
     from_the_start = truth.loc[truth["ts"] == truth["ts"].min(), "battery_id"]
     last = truth.groupby("battery_id", as_index=False).last()
     last = last[last["battery_id"].isin(from_the_start)]
@@ -86,7 +88,7 @@ def find_outage(data: DataSet) -> Outage | None:
     rows = rows.to_table(["ts", "string_id"]).to_pandas().astype({"string_id": str})
     work = data.table("maintenance_event").pandas()
     for test in work[work["event_type"] == "capacity_test"].itertuples():
-        end = test.started_at + pd.Timedelta(days=1)  # a full discharge takes hours
+        end = test.started_at + LONGEST_TEST
         rows = rows[
             (rows["string_id"] != test.string_id) | ~rows["ts"].between(test.started_at, end)
         ]
@@ -111,7 +113,10 @@ def sampling(data: DataSet) -> pd.Timedelta:
     """Time between two samples."""
     first = data.table("rul_truth", []).pandas()["ts"].min()
     start = data.table("telemetry_env", [], start=first, end=first + pd.Timedelta(days=2)).pandas()
-    return start["ts"].drop_duplicates().sort_values().diff().iloc[1]
+    instants = start["ts"].drop_duplicates().sort_values()
+    if len(instants) < 2:
+        raise SystemExit("two samples at least are needed; make a longer run")
+    return instants.diff().iloc[1]
 
 
 def tell(jars: pd.DataFrame, days: dict[str, pd.DataFrame], outage: Outage | None) -> None:

@@ -303,5 +303,5 @@ def _requests(plan: Plan) -> dict[str, int]:
             + 4
         ),
         "HEAD": put + 5,
-        "LIST": 10 + (strings + rooms) // 1000,
+        "LIST": 9 + (strings + rooms) // 1000,
     }

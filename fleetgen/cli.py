@@ -41,6 +41,8 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse what is unknown at once: a verb's parser knows what may have been meant."""
+        words = sys.argv[1:] if args is None else args
+        self._secretive = any(word.startswith("--storage-option") for word in words)
         known, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(f"{_UNKNOWN}{' '.join(rest)}")
@@ -68,7 +70,9 @@ class _Parser(argparse.ArgumentParser):
             flags = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
             message = _UNKNOWN + " ".join(flags)
             if not flags:
-                message = f"{_shown(words)}: {self._taken()}"
+                # What was meant as an option's value may be a key.
+                shown = "(not shown)" if self._secretive else _shown(words)
+                message = f"{shown}: {self._taken()}"
             if close := [meant for flag in flags for meant in self._meant(flag)]:
                 message += f"; did you mean {' '.join(close)}?"
         if wrong := _CHOICE.search(message):

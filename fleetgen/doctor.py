@@ -155,7 +155,7 @@ def _compile_cache() -> Finding:
 
     directory = jit.KEPT_IN
     way_out = "set XDG_CACHE_HOME to a directory that can be written"
-    if not directory or not os.access(directory, os.W_OK):
+    if not jit.LASTS or not os.access(directory, os.W_OK):
         told = f"none can be written, so that each run compiles anew (half a minute); {way_out}"
         return Finding("warn", "compiled code", told)
     if jit.COLD:

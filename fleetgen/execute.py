@@ -352,7 +352,8 @@ class _Window(Engine):
         running: dict[Any, str] = {}
 
         def start() -> None:
-            count = max(0, _JOBS_PER_WORKER * self._width() - len(running))
+            wanted = _JOBS_PER_WORKER * max(1, self._width())  # if all went, `_next` tells of it
+            count = max(0, wanted - len(running))
             batch = list(islice(waiting, count))
             batch += islice(_drained(later), count - len(batch))
             for job, future in zip(batch, self._submit(function, batch), strict=True):

@@ -196,7 +196,11 @@ def _neighbours(store: Store) -> Iterator[str]:
 
     apart = "Both stay as they are; --output-dir keeps them apart"
     mark = f"/{manifest.RUN}"
-    if inside := [name.removesuffix(mark) for name in store.names() if name.endswith(mark)]:
+    names: list[str] = []
+    if not store.remote:  # a list of a prefix may be of millions
+        with suppress(StorageError):  # no caution refuses a run
+            names = store.names()
+    if inside := [name.removesuffix(mark) for name in names if name.endswith(mark)]:
         more = f" and {len(inside) - 1:,} more" if inside[1:] else ""
         yield f"{store.url!r} has a data set inside it, {inside[0]!a}{more}. {apart}"
     if "://" not in store.url:
@@ -418,7 +422,7 @@ def compiling() -> str:
     """Say that the model is being compiled, how long that may take, and where it is kept."""
     from fleetgen import jit
 
-    if jit.KEPT_IN:
+    if jit.LASTS:
         return f"compiling the model once (half a minute or so); kept in {jit.KEPT_IN}"
     return (
         "compiling the model (half a minute or so), as each run will: set XDG_CACHE_HOME to a "
@@ -580,7 +584,7 @@ def _run_jobs(
     from fleetgen import timings, workers
     from fleetgen.history import begin
 
-    compiles = _compile(settings, now, notify)
+    _compile(settings, now, notify)
     systems = {job.system.system_id for job in todo if isinstance(job, StringJob)}
     slow = [job for job in plan.slow_paths if job.system.system_id in systems]
     last = plan.histories if histories and plan.run.format != "none" else ()
@@ -598,11 +602,8 @@ def _run_jobs(
         if store is not None:
             workers.refuse_unfit(engine, store)
         now = replace(now, rows=sum(map(rows_of, todo)), dashboard_url=engine.dashboard_url)
-        now = replace(now, workers=engine.workers)
-        if compiles:
-            notify(replace(now, stage="compiled"))
         if agenda.first:
-            now = agenda.began(now)
+            now = agenda.began(replace(now, workers=engine.workers))
             notify(now)
         for done, timing in engine.run(timings.Timed(begin), agenda.first, agenda.after):
             taken.append(timing)
@@ -612,16 +613,14 @@ def _run_jobs(
     return now
 
 
-def _compile(settings: ExecutionSettings, now: Progress, notify: Notify) -> bool:
-    """Compile what is not compiled yet, or say that the workers of this machine will."""
+def _compile(settings: ExecutionSettings, now: Progress, notify: Notify) -> None:
+    """Compile what is not compiled yet: workers of this machine that compile would be late."""
     from fleetgen import jit, warm  # numba: 1 s
 
-    if not jit.COLD or settings.executor == "scheduler":
-        return False
-    notify(replace(now, stage="compiling"))
-    if jit.KEPT_IN or settings.executor != "local":  # workers that compile would be late
+    if jit.COLD and settings.executor != "scheduler":
+        notify(replace(now, stage="compiling"))
         warm.load()
-    return True
+        notify(replace(now, stage="compiled"))
 
 
 def _keep_timings(store: Store, taken: list[Timing]) -> None:

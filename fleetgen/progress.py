@@ -109,12 +109,14 @@ class _Rate:
     stage: str = ""
     began_s: float = 0.0
     rows_before: int = 0
+    jobs_before: int = 0
 
     def elapsed_s(self, now: Progress) -> float:
         """Time since the stage was first told of."""
         at_s = time.monotonic()
         if now.stage != self.stage:
-            self.stage, self.began_s, self.rows_before = now.stage, at_s, now.rows_done
+            self.stage, self.began_s = now.stage, at_s
+            self.rows_before, self.jobs_before = now.rows_done, now.jobs_done
         return at_s - self.began_s
 
     def measured(self, now: Progress) -> tuple[float, float] | None:
@@ -136,7 +138,8 @@ class _Rate:
             text += f" in {_took(elapsed_s)}"
             if measured:
                 return f"{text}, {_rows_rate(measured[0])}"
-            return f"{text}, {now.jobs / elapsed_s:,.1f} per s" if elapsed_s else text
+            made = now.jobs - self.jobs_before
+            return f"{text}, {made / elapsed_s:,.1f} per s" if elapsed_s else text
         if measured:
             return f"{text}, {_rows_rate(measured[0])}, {duration(measured[1])} left"
         return text

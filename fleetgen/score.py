@@ -230,6 +230,18 @@ def few_false_criticals(sketch: Mapping[str, int]) -> bool | None:
     return _total(sketch, "false", "/critical") <= FALSE_CRITICAL_BAR * years
 
 
+def told_false_criticals(sketch: Mapping[str, int]) -> tuple[str, bool | None] | None:
+    """False critical alerts a year against their bar, in words, and the verdict; or None."""
+    false = rates(sketch)["false_critical_per_string_year"]
+    if false is None:
+        return None
+    words = (
+        f"False critical alerts: {false:.3f} per string and year, in {string_years(sketch):,.1f} "
+        f"string-years; at most {FALSE_CRITICAL_BAR:g} is wanted"
+    )
+    return words, few_false_criticals(sketch)
+
+
 def _total(sketch: Mapping[str, int], verdict: str, ending: str = "") -> int:
     names = (n for n in sketch if n.startswith(f"{verdict}/") and n.endswith(ending))
     return sum(sketch[name] for name in names)

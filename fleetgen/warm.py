@@ -56,7 +56,7 @@ _BLOCK = Block(_GRID.first_day, _GRID.end_day)
 
 def load() -> None:
     """Load all kernels into this process."""
-    if jit.COLD and jit.KEPT_IN:
+    if jit.COLD:
         other = subprocess.Popen(
             [sys.executable, "-c", "from fleetgen import warm; warm.sharing(); warm.sampling()"]
         )

@@ -45,9 +45,8 @@ LOOK_BACK_DAYS = 2
 ROOM_HOURS = 6
 YOUNG_DAYS = DAYS_PER_YEAR
 EMPTY_V = 0.25
-WORN_PCT = 50.0
-"""Growth of resistance that the whole of a design life explains: Hioki's 1.5 x, at which a battery
-is worn out."""
+WORN_PCT = 100.0 * (params.RESISTANCE_CRITICAL.value - 1.0)
+"""Growth of resistance that the whole of a design life explains: at its end a battery is worn."""
 
 _FLOAT, _DISCHARGE = MODES.index("float"), MODES.index("discharge")
 _NULL32 = np.iinfo(np.int32).min

@@ -176,7 +176,8 @@ class LocalStore(Store):
         """Paths of all files and links below a directory, from the root; links are not followed."""
 
         def failed(error: OSError) -> None:
-            if not isinstance(error, FileNotFoundError):
+            of_the_disk = os.path.basename(error.filename or "") == "lost+found"
+            if not (of_the_disk or isinstance(error, FileNotFoundError)):
                 raise error
 
         with told("list", top):

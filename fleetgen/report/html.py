@@ -21,7 +21,7 @@ from fleetgen.report.checks import Check, checks
 from fleetgen.report.content import Content, Outage
 from fleetgen.report.figures import DASH, day_text, local_time
 from fleetgen.report.summary import Summary
-from fleetgen.score import FALSE_CRITICAL_BAR, by_rule, few_false_criticals, rates, string_years
+from fleetgen.score import by_rule, rates, told_false_criticals
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, iso_instant
 from fleetgen.wording import many, size
@@ -368,15 +368,11 @@ def _alert_scores(summary: Summary) -> str:
     for name, value in found.items():
         words = _ALERT_SCORES.get(name, name.replace("recall/", "of these, ").replace("_", " "))
         rows.append((_t(words), _value(value)))
-    false = found["false_critical_per_string_year"]
     verdict = ""
-    if false is not None:
-        holds = few_false_criticals(sketch)
-        verdict = (
-            f"<p>False critical alerts: {false:.3f} per string and year, in "
-            f"{string_years(sketch):,.1f} string-years; at most {FALSE_CRITICAL_BAR:g} is wanted: "
-            f"{'too few years to judge' if holds is None else _verdict(holds)}.</p>"
-        )
+    if told := told_false_criticals(sketch):
+        words, holds = told
+        outcome = "too few years to judge" if holds is None else _verdict(holds)
+        verdict = f"<p>{_t(words)}: {outcome}.</p>"
     words = (
         "An alert is true if during it, or within 30 days of it, a failure was in progress in its "
         "battery or string, its life was over, or, of a temperature or a voltage, the cooling or "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fleetgen import __version__
 from fleetgen.report.checks import Check, checks
 from fleetgen.report.summary import Summary
-from fleetgen.score import FALSE_CRITICAL_BAR, by_rule, few_false_criticals, rates, string_years
+from fleetgen.score import by_rule, rates, told_false_criticals
 from fleetgen.spec import Run
 from fleetgen.units import SECONDS_PER_DAY
 from fleetgen.wording import many
@@ -150,7 +150,6 @@ def _alerts(summary: Summary) -> list[str]:
     found = rates(sketch)
     lines += ["", "| score | value |", "|---|--:|"]
     lines += [f"| {name} | {_number(value)} |" for name, value in found.items()]
-    false = found["false_critical_per_string_year"]
     lines += [
         "",
         "An alert is true if during it, or within 30 days of it, a failure mode was in progress in "
@@ -163,14 +162,10 @@ def _alerts(summary: Summary) -> list[str]:
         "was open, of any type, or of that type and severity; by what ended them in the second "
         "table.",
     ]
-    if false is not None:
-        holds = few_false_criticals(sketch)
-        lines += [
-            "",
-            f"False critical alerts per string and year: {false:.3f}, in "
-            f"{string_years(sketch):,.1f} string-years; at most {FALSE_CRITICAL_BAR:g} is wanted: "
-            f"{'too few years to judge' if holds is None else _tick(holds)}.",
-        ]
+    if told := told_false_criticals(sketch):
+        words, holds = told
+        verdict = "too few years to judge" if holds is None else _tick(holds)
+        lines += ["", f"{words}: {verdict}."]
     return [*lines, ""]
 
 

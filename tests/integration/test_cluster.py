@@ -204,6 +204,14 @@ def noted(job: Job) -> Callable[[], str]:
     return end
 
 
+def until_it_works(place: Path, pid: int) -> None:
+    """Wait until a process is within a job."""
+    deadline_s = time.monotonic() + WITHIN_S
+    while len([*place.glob(f"*.{pid}.*.begun")]) == len([*place.glob(f"*.{pid}.*.ended")]):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+
+
 @pytest.mark.slow
 def test_a_killed_worker_costs_at_most_the_jobs_that_it_had_begun(
     by_hand: ByHand, tmp_path: Path
@@ -220,6 +228,7 @@ def test_a_killed_worker_costs_at_most_the_jobs_that_it_had_begun(
         for key in engine.run(noted, jobs):
             taken.append(key)
             if len(taken) == 20:
+                until_it_works(tmp_path, killed.pid)
                 killed.kill()
                 killed.wait()
                 before = set(taken)

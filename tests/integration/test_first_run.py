@@ -92,7 +92,7 @@ def test_who_wants_no_progress_gets_none(
 def test_a_home_that_cannot_be_written_is_told_with_the_way_out(
     tmp_path: Path, cold: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jit, "KEPT_IN", "")
+    monkeypatch.setattr(jit, "LASTS", False)
     line = told_by("plain", tmp_path / "one")[1]
     assert "as each run will" in line
     assert "set XDG_CACHE_HOME to a directory that can be written" in line

@@ -175,6 +175,15 @@ MISTAKES: list[Mistake] = [
         ["secret_key = (not shown)", "AWS_SECRET_ACCESS_KEY"],
     ),
     (
+        "a blank in place of the = before a secret",
+        [
+            *(*SMALL, "--output-dir", "s3://my-bucket/set"),
+            *("--storage-option", "secret_access_key", "hunter2"),
+        ],
+        USAGE,
+        ["(not shown): a word without its flag"],
+    ),
+    (
         "no credentials",
         [
             *(*SMALL, "--output-dir", "s3://my-bucket/set"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,20 @@ def test_of_many_the_first_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
         (tmp_path / name / "_fleetgen" / "run.json").write_text("{}")
     (told,) = cautions(capsys, "--output-dir", str(tmp_path))
     assert "inside it, 'a' and 2 more." in told
+
+
+def test_a_new_file_system_may_be_the_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its `lost+found` is closed to all but root."""
+    (tmp_path / "lost+found").mkdir()
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("lost+found"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert cautions(capsys, "--output-dir", str(tmp_path)) == []
+    assert main(["verify", str(tmp_path), "--progress", "none"]) == 0

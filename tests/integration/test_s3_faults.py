@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -449,7 +450,10 @@ def test_the_same_command_ends_a_run_whose_credentials_expired(
     assert code == 3
     assert "the credentials have expired. Renew them, then run the same command again" in err
     assert len(err.splitlines()) == 1
-    assert len(proxy.failed) < 20
+    # Files of a part are under way side by side, and the library looks at the bucket for each that
+    # fails; none is tried again and again.
+    asked = Counter((r.method, r.key) for r in proxy.failed if r.key != f"/{BUCKET}")
+    assert max(asked.values()) <= 2, asked
     store = store_at(s3_url, object_store.endpoint)
     assert not store.exists("_SUCCESS")
     assert store.keys("_fleetgen/receipts")

@@ -1,9 +1,12 @@
 """Which jobs of a run wait for which."""
 
+from dataclasses import replace
+
 import pytest
 
 from fleetgen.pipeline import Progress, _Agenda
 from fleetgen.plan import Plan, estimate, make_plan, rows_of
+from fleetgen.progress import _Rate
 from fleetgen.spec import Done, SlowPathJob, StringJob
 from tests.properties.plan import configured
 
@@ -83,3 +86,16 @@ def test_without_histories_a_share_ends_with_its_parts(plan: Plan) -> None:
     (end,) = agenda.took(now, Done(plan.parts[0].key, 5, 7))
     assert (end.stage, end.jobs_done, end.jobs) == ("parts", 1, 1)
     assert (end.rows_done, end.bytes_done) == (5, 7)
+
+
+def test_a_rate_is_of_what_was_left_when_its_stage_came(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock_s = iter([100.0, 104.0, 104.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock_s))
+    begun = Progress(
+        "histories", plan, estimate(plan, 1), 1, "serial", jobs=10, jobs_done=8, rows_done=7
+    )
+    rate = _Rate()
+    assert rate.elapsed_s(begun) == 0.0
+    assert rate.state(replace(begun, jobs_done=10)) == "10 of 10 in 4.0 s, 0.5 per s"
