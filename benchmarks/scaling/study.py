@@ -152,7 +152,8 @@ def measure(bench: Bench) -> Result:
         notes=f"Costs are those on {fitted_on[-1]} workers; {fitted_on} were looked at. S3 with "
         f"{REQUESTS_PER_S:,.0f} PUT per second for the whole data set, {REQUESTS} of them and "
         f"{STORE_S} s per part; one part in {1 / STRAGGLERS:.0f} takes {SLOWER:g} times as long. "
-        "Slow paths, parts and histories follow one another; the reduce is one process. Array jobs "
+        "Slow paths, parts and histories follow one another here, though they overlap by now: in "
+        "that, times are upper bounds. The reduce is one process. Array jobs "
         "have no scheduler, start Python once each, and walk a system's slow path once per job.",
     )
 
