@@ -1,4 +1,4 @@
-"""A first look at a data set: its tables, a healthy jar beside a failing one, an outage close up.
+"""A first look at a data set: its tables, a healthy jar beside the weakest, an outage close up.
 
     python examples/explore.py URL [PICTURE.png]
 
@@ -66,10 +66,10 @@ def choose_jars(data: DataSet) -> pd.DataFrame:
     last = last[last["battery_id"].isin(from_the_start)]
     homes = data.table("battery", ["string_id"]).pandas().set_index("battery_id")["string_id"]
     last["string_id"] = last["battery_id"].map(homes)
-    failing = last.loc[last["soh_pct"].idxmin()]
-    beside = last[last["string_id"] == failing["string_id"]]
+    weakest = last.loc[last["soh_pct"].idxmin()]
+    beside = last[last["string_id"] == weakest["string_id"]]
     life = beside["rul_days"].fillna(float("inf"))  # null: nothing ends it within 20 years
-    return pd.DataFrame({"healthy": last.loc[life.idxmax()], "failing": failing}).T
+    return pd.DataFrame({"healthy": last.loc[life.idxmax()], "weakest": weakest}).T
 
 
 def days_of(data: DataSet, battery_id: str) -> pd.DataFrame:
@@ -148,7 +148,7 @@ def draw(
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    colours = {"healthy": "tab:blue", "failing": "tab:red"}
+    colours = {"healthy": "tab:blue", "weakest": "tab:red"}
     rows = len(SHOWN) if outage is None else len(SHOWN) + 2
     figure, axes = plt.subplots(rows, figsize=(9, 2.3 * rows), layout="constrained")
     for axis, (name, words) in zip(axes, SHOWN.items(), strict=False):
@@ -169,7 +169,7 @@ def draw(
         axes[-1].set_title("string current [A]", loc="left", fontsize="medium")
         for axis in axes[-2:]:
             axis.axvspan(outage.start, outage.end, color="0.93")
-    zone = days["failing"].index.tz
+    zone = days["weakest"].index.tz
     for axis in axes:
         locator = mpl.dates.AutoDateLocator(tz=zone)
         axis.xaxis.set_major_locator(locator)

@@ -92,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"rows            {len(label)} to learn from, {len(truth)} to judge by")
     print(f"RMSE, mean life {mean_squared_error(truth, guess) ** 0.5:.0f} d")
     print(f"RMSE, model     {mean_squared_error(truth, found) ** 0.5:.0f} d")
-    print(f"R2, model       {r2_score(truth, found):.2f}")
+    print(f"R2, model       {(score := r2_score(truth, found)):.2f}")
+    if score < 0:
+        print("worse than the mean life: learn from longer runs, or from more jars")
 
 
 if __name__ == "__main__":

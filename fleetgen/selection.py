@@ -113,12 +113,16 @@ class Selection:
     def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> Any:
         """The rows as a relation, of `connection` or of that of `duckdb.sql`.
 
+        Out of an object store they are read into memory here: DuckDB's threads may still be within
+        Python's readers when the interpreter ends, which takes the process down.
+
         Raises
         ------
         ConfigError
             duckdb is not installed.
         """
-        return (connection or _library("duckdb")).from_arrow(self.dataset())
+        rows = self.arrow() if self.store.remote else self.dataset()
+        return (connection or _library("duckdb")).from_arrow(rows)
 
     def dask(self) -> dask.dataframe.DataFrame:
         """The rows as a frame of Dask, a partition for each file.

@@ -80,7 +80,8 @@ def lines(findings: Iterable[Finding], url: str) -> Iterator[str]:
     if bad:
         yield f"{url}: {len(bad)} of {judged} checks fell short"
     else:
-        yield f"{url}: all {judged} checks hold"
+        idle = len(found) - judged
+        yield f"{url}: all {judged} checks hold" + f"; {idle} had nothing to judge" * bool(idle)
 
 
 def fallen_short(findings: Iterable[Finding]) -> Sequence[Finding]:

@@ -126,7 +126,7 @@ def test_explore_shows_the_jars_and_the_outage_that_the_files_hold(
     first = health["ts"] == health["ts"].min()
     last = health.sort_values("ts").groupby("battery_id")["soh_pct"].last()
     last = last[health.loc[first, "battery_id"]]
-    assert f"failing: {last.idxmin()}, SOH {last.min():.1f} %" in told
+    assert f"weakest: {last.idxmin()}, SOH {last.min():.1f} %" in told
     assert re.search(rf"^healthy: {last.idxmin().rpartition('-J')[0]}-J\d\d, ", told, re.MULTILINE)
     # The longest discharge, counted in samples in a row, less the injected capacity test.
     longest, where = 0, ""

@@ -372,3 +372,15 @@ def test_on_an_object_store(s3_url: str, object_store: ObjectServer, form: str) 
     assert len(wanted) == 48
     for read in LIBRARIES.values():
         same(read(selection), wanted)
+
+
+def test_duckdb_gives_instants_to_python(places: dict[str, Path]) -> None:
+    """For which it wants a package that it does not bring."""
+    import duckdb
+
+    selection = fleetgen.open(places["parquet"]).table("telemetry_env", ["temperature_c"])
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        rows = selection.duckdb(connection).order("ts").limit(2).fetchall()
+    wanted = selection.pandas().sort_values("ts")["ts"].iloc[:2]
+    assert [row[0].timestamp() for row in rows] == [ts.timestamp() for ts in wanted]
