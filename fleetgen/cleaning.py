@@ -67,7 +67,14 @@ class Cleaned:
                 yield f"{done} {many(len(keys), 'file')} in {place}/"
             else:
                 yield from (f"{done} {key}" for key in keys)
-        yield from (f"kept {ascii(name)[1:-1]}, which is not ours" for name in self.strangers)
+        rest = self.strangers
+        mark = f"/{manifest.RUN}"
+        for inner in [name.removesuffix(mark) for name in rest if name.endswith(mark)]:
+            within = [name for name in rest if name.startswith(f"{inner}/")]
+            if within:
+                yield f"kept {ascii(inner)[1:-1]}/, another data set: {many(len(within), 'file')}"
+                rest = tuple(name for name in rest if name not in {*within})
+        yield from (f"kept {ascii(name)[1:-1]}, which is not ours" for name in rest)
         count = len(self.leftovers) + len(self.keys)
         yield f"{done} {many(count, 'file')}" if count else "nothing to remove"
 

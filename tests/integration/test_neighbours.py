@@ -42,7 +42,13 @@ def test_a_data_set_around_another_is_told_and_harms_neither(
     assert f"lies inside the data set in {str(tmp_path / 'output')!r}" in told
     for place in ("output", "output/test", "output/b"):
         assert main(["verify", place, "--progress", "none"]) == 0
+    capsys.readouterr()
     assert main(["clean", "output", "--all"]) == 0
+    kept = [line for line in capsys.readouterr().out.splitlines() if line.startswith("kept")]
+    assert kept == [
+        f"kept {name}/, another data set: {len(tree(tmp_path / 'output' / name))} files"
+        for name in ("b", "test")
+    ]
     assert tree(tmp_path / "output" / "test") == before
     assert not (tmp_path / "output" / "_fleetgen").exists()
 
