@@ -106,7 +106,7 @@ def _encoders(path: Path, quick: bool) -> list[tuple[str, float, float, float]]:
     stamps = table["ts"].cast(pa.timestamp("s", "Asia/Bangkok")).cast(pa.string())
     texts = table.set_column(0, "ts", stamps)
     encoders: dict[str, tuple[Callable[[], int], int]] = {
-        "fleetgen, isal 1": (ours, table.num_rows),
+        "fleetgen, zlib 1": (ours, table.num_rows),
         "pyarrow, isal 1": (by_pyarrow, table.num_rows),
         "pandas, gzip 9": (by_pandas, len(frame)),
     }

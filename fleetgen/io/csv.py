@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -34,7 +33,8 @@ Ints = NDArray[np.int32]
 PIECE_ROWS = 1 << 13
 """Rows of a piece of text: about half a megabyte, which the compressor finds in the cache."""
 
-_deflate: Any = import_module("isal.isal_zlib" if find_spec("isal") else "zlib")
+# zlib packs, for igzip at times gives another stream of the same text: its bytes depend on chance.
+_inflate: Any = import_module("isal.isal_zlib" if find_spec("isal") else "zlib")
 _LEVEL = 1
 _PIECE_BYTES = 1 << 20
 _GZIP_WINDOW_BITS = 31
@@ -46,9 +46,7 @@ _SLACK = 8
 
 def encoder() -> str:
     """Name what compresses: files of equal rows are equal byte by byte under the same name."""
-    if _deflate is zlib:
-        return f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {_LEVEL}"
-    return f"isal {version('isal')} level {_LEVEL}"
+    return f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {_LEVEL}"
 
 
 # --- kernels --------------------------------------------------------------------------------------
@@ -363,7 +361,7 @@ def csv_bytes(
 
 def gzip_member(pieces: Iterable[Any]) -> Iterator[bytes]:
     """Yield one gzip member of pieces of text, never all in memory."""
-    packer = _deflate.compressobj(_LEVEL, _deflate.DEFLATED, _GZIP_WINDOW_BITS)
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW_BITS)
     for piece in pieces:
         if packed := packer.compress(piece):
             yield packed
@@ -388,14 +386,14 @@ class CsvPartWriter:
     def __init__(self, table: Table, utc_offset_s: int) -> None:
         self._table = table
         self._utc_offset_s = utc_offset_s
-        self._packer = _deflate.compressobj(_LEVEL, _deflate.DEFLATED, _GZIP_WINDOW_BITS)
+        self._packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW_BITS)
         self._sink = io.BytesIO()
         self._sink.write(header_member(table))
 
     def add(self, row_group: RowGroup) -> None:
         """Append a row group."""
         for piece in lines(self._table, row_group, self._utc_offset_s):
-            self._sink.write(self._packer.compress(piece))
+            self._sink.write(self._packer.compress(piece.data))
 
     def close(self) -> bytes:
         """End the file and give its bytes."""
@@ -432,10 +430,10 @@ def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
         rest = piece
         while rest:
             if unpacker is None or unpacker.eof:
-                unpacker = _deflate.decompressobj(_GZIP_WINDOW_BITS)
+                unpacker = _inflate.decompressobj(_GZIP_WINDOW_BITS)
             try:
                 text = unpacker.decompress(rest, _PIECE_BYTES)
-            except _deflate.error as error:
+            except _inflate.error as error:
                 raise ValueError(f"it cannot be unpacked: {error}") from error
             if text:
                 yield text

@@ -232,9 +232,10 @@ def test_the_old_script_is_the_verb_generate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("style", ["plain", "json"])
-def test_cautions_are_told_with_the_estimate(style: str) -> None:
+def test_cautions_are_told_with_the_estimate(tmp_path: Path, style: str) -> None:
     outage = {"kind": "outage", "target": "NORTH", "at": "2025-01-01T06:00", "duration_days": 2}
-    config = load(overrides={"fleet.file": str(HERE / "fleet.toml"), "inject": [outage]})
+    keys = {"fleet.file": str(HERE / "fleet.toml"), "output.directory": str(tmp_path / "set")}
+    config = load(overrides={**keys, "inject": [outage]})
     stream = io.StringIO()
     tell, _ = reporter(style, stream)
 
