@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import zlib
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fleetgen import __version__
 
-_PACKAGES = ("numpy", "numba", "pyarrow", "isal")
+_PACKAGES = ("numpy", "numba", "pyarrow")
 _SOURCES = {".py", ".toml", ".json", ".css"}
 _DIGITS = 8
 
@@ -23,7 +24,8 @@ def here() -> dict[str, str]:
     """Versions of this process by package; that of fleetgen with a digest of its source files."""
     python = ".".join(platform.python_version_tuple()[:2])
     found = {name: _version(name) for name in _PACKAGES}
-    return {"python": python, **found, "fleetgen": f"{__version__}+{_sources()}"}
+    packer = {"zlib": zlib.ZLIB_RUNTIME_VERSION}  # of gzip files
+    return {"python": python, **found, **packer, "fleetgen": f"{__version__}+{_sources()}"}
 
 
 def differing(there: dict[str, str], here: dict[str, str]) -> list[str]:

@@ -33,7 +33,7 @@ Ints = NDArray[np.int32]
 PIECE_ROWS = 1 << 13
 """Rows of a piece of text: about half a megabyte, which the compressor finds in the cache."""
 
-# zlib packs, for igzip at times gives another stream of the same text: its bytes depend on chance.
+# It unpacks alone: isal at times packs the same text in another way (decision 0014).
 _inflate: Any = import_module("isal.isal_zlib" if find_spec("isal") else "zlib")
 _LEVEL = 1
 _PIECE_BYTES = 1 << 20
