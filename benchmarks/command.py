@@ -51,15 +51,20 @@ class Size:
 
 @dataclass(eq=False)
 class _Process:
-    """What has been seen of one process: CPU time and peak of its PSS."""
+    """What has been seen of one process: CPU time, that of its main thread, and peak of its PSS."""
 
     cpu_s: float = 0.0
+    main_cpu_s: float = 0.0
     peak_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Observed:
-    """One run. `began_s` is when each stage began, by the run's own clock, and the end."""
+    """One run. `began_s` is when each stage began, by the run's own clock, and the end.
+
+    `dask_cpu_s` is what Dask took at most: the client, which schedules, while jobs ran, and the
+    main threads of the workers, whose jobs run in others.
+    """
 
     flags: Flags
     wall_s: float
@@ -70,6 +75,7 @@ class Observed:
     worker_cpu_s: float = 0.0
     other_cpu_s: float = 0.0
     sampler_cpu_s: float = 0.0
+    dask_cpu_s: float = 0.0
 
     @property
     def jar_rows(self) -> int:
@@ -105,7 +111,7 @@ class Running:
 
     def wait(self, *, watched: bool = False) -> Observed:
         """Wait for the end; RuntimeError with what it said when it failed."""
-        watch = _Watch(self.process) if watched else None
+        watch = _Watch(self.process, self._lines) if watched else None
         code = self.process.wait()
         wall_s = time.perf_counter() - self._started_s
         with self._lines as file:
@@ -145,8 +151,11 @@ def run_together(
 class _Watch:
     """Samples a process and its descendants until it ends."""
 
-    def __init__(self, root: psutil.Popen) -> None:
+    def __init__(self, root: psutil.Popen, lines: IO[str]) -> None:
         self._root = root
+        self._lines = lines
+        self._told = 0
+        self._root_cpu_s: dict[str, float] = {}
         self._seen: dict[psutil.Process, _Process] = {root: _Process()}
         self._peak_bytes = count = 0
         started_s = time.thread_time()
@@ -156,6 +165,7 @@ class _Watch:
                 self._meet()
             count += 1
             total = sum(_look(process, of) for process, of in self._seen.items())
+            self._listen()
             self._peak_bytes = max(self._peak_bytes, total)
             time.sleep(max(0.0, due_s - time.monotonic()))
         self._cpu_s = time.thread_time() - started_s
@@ -164,13 +174,23 @@ class _Watch:
         """What was seen; the workers are the descendants that were busiest."""
         children = [of for process, of in self._seen.items() if process != self._root]
         busiest = sorted(children, key=lambda of: of.cpu_s, reverse=True)[:workers]
+        client_s = self._root_cpu_s.get("reduce", 0.0) - self._root_cpu_s.get("slow path", 0.0)
         return {
+            "dask_cpu_s": client_s + sum(of.main_cpu_s for of in busiest),
             "peak_bytes": self._peak_bytes,
             "worker_peak_bytes": [of.peak_bytes for of in busiest],
             "worker_cpu_s": sum(of.cpu_s for of in busiest),
             "other_cpu_s": sum(of.cpu_s for of in self._seen.values() if of not in busiest),
             "sampler_cpu_s": self._cpu_s,
         }
+
+    def _listen(self) -> None:
+        """Note what the root had taken when it told of a stage."""
+        text = os.pread(self._lines.fileno(), 1 << 20, self._told).decode()
+        whole = text[: text.rfind("\n") + 1]
+        self._told += len(whole.encode())
+        for line in whole.splitlines():
+            self._root_cpu_s.setdefault(json.loads(line)["stage"], self._seen[self._root].cpu_s)
 
     def _meet(self) -> None:
         """Take in descendants that are new."""
@@ -186,8 +206,9 @@ def _look(process: psutil.Process, of: _Process) -> int:
     try:
         memory = process.memory_full_info().pss
         times = process.cpu_times()
-    except psutil.Error:
+        main = next(each for each in process.threads() if each.id == process.pid)
+    except (psutil.Error, StopIteration):
         return 0
-    of.cpu_s = times.user + times.system
+    of.cpu_s, of.main_cpu_s = times.user + times.system, main.user_time + main.system_time
     of.peak_bytes = max(of.peak_bytes, memory)
     return int(memory)

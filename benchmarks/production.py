@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import stages
@@ -13,10 +16,20 @@ from benchmarks.stages import Stages
 from fleetgen.io import manifest
 from fleetgen.io.store import open_store
 from fleetgen.schema import TABLES, TELEMETRY
+from fleetgen.timings import TIMINGS
 
 PROFILED_STRINGS = 3
 
 Contents = dict[str, tuple[int, int, int]]
+
+
+@dataclass(frozen=True)
+class _Jobs:
+    """What the timings of a run tell: seconds by kind of job, and those idle at the end."""
+
+    kinds_s: dict[str, float]
+    idle_tail_s: float
+    """Mean of the workers: from the end of its last job to that of all."""
 
 
 def measure(bench: Bench) -> Result:
@@ -27,15 +40,19 @@ def measure(bench: Bench) -> Result:
     )
     without_files = bench.generate({**bench.production_flags, "format": "none"})
     _, run = bench.production_set()
+    jobs = _jobs(bench.scratch / "production")
     out = bench.directory()
     parts = stages.measure(bench.production_flags, out, PROFILED_STRINGS)
     shutil.rmtree(out)
     return Result(
-        figures=_figures(run, watched, without_files, parts, contents),
+        figures=_figures(run, watched, without_files, parts, contents)
+        + _shares(run, watched, parts, jobs),
         runs=[run, watched, without_files, parts],
         grids=[_tables(run, contents), _stages_of_run(run), _steps_of_parts(parts)],
         notes="Memory is the sum of the PSS of all processes, sampled at 10 Hz in a run of its "
-        "own, because the sampling takes time. A cell is a row times a column.",
+        "own, because the sampling takes time. A cell is a row times a column. Dask's own time is "
+        "the CPU time of the client while jobs run, and of the workers' main threads. To the "
+        "derived layer are counted its steps in the parts, the histories, and all of the reduce.",
     )
 
 
@@ -78,6 +95,39 @@ def _figures(
             "a worker's rate over that of one core without Dask",
             run.jar_rows / run.parts_s / 2 / alone,
         ),
+    ]
+
+
+def _jobs(out: Path) -> _Jobs:
+    kinds_s: dict[str, float] = defaultdict(float)
+    ended_s: dict[str, float] = defaultdict(float)
+    for file in sorted((out / TIMINGS).glob("*.csv")):
+        with file.open() as lines:
+            for row in csv.DictReader(lines):
+                computing_s = float(row["computing_seconds"])
+                end_s = float(row["began"]) + computing_s + float(row["storing_seconds"])
+                ended_s[row["worker"]] = max(ended_s[row["worker"]], end_s)
+                name = row["job"]
+                # slow-SYSTEM, ENTITY-YYYY-MM-DD-DAYS, or the ENTITY of a history
+                dated = name.rpartition("-")[0][-10:-8] == "20"
+                kind = "slow path" if name.startswith("slow-") else "part" if dated else "history"
+                kinds_s[kind] += computing_s
+    last_s = max(ended_s.values())
+    return _Jobs(dict(kinds_s), sum(last_s - each for each in ended_s.values()) / len(ended_s))
+
+
+def _shares(run: Observed, watched: Observed, parts: Stages, jobs: _Jobs) -> list[Figure]:
+    workers = int(str(run.flags["workers"]))
+    reduce_s = workers * (run.began_s["complete"] - run.began_s["reduce"])
+    derived_s = parts.derived_share * jobs.kinds_s["part"] + jobs.kinds_s["history"] + reduce_s
+    rest_s = sum(jobs.kinds_s.values()) + reduce_s - derived_s
+    cpu_s = watched.worker_cpu_s + watched.other_cpu_s
+    return [
+        Figure("Dask's own CPU time", 100 * watched.dask_cpu_s / cpu_s, "%", at_most=1.0),
+        Figure(
+            "idle at the end, of the run", 100 * jobs.idle_tail_s / run.wall_s, "%", at_most=3.0
+        ),
+        Figure("derived layer over all else", 100 * derived_s / rest_s, "%", at_most=30.0),
     ]
 
 

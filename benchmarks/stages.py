@@ -43,6 +43,10 @@ STEPS = {
         "fleetgen.sample.string_account",
         "fleetgen.sample.jar_baselines",
     ),
+    "alert conditions": (
+        "fleetgen.derive.conditions.jar_samples",
+        "fleetgen.sample.condition_group",
+    ),
     "logical digests": ("fleetgen.sample.Tally.digest", "fleetgen.digest.instant_prefix"),
     "encode": (
         "fleetgen.io.parquet.DirectPartWriter.add",
@@ -61,6 +65,8 @@ STEPS = {
     ),
 }
 OTHER = "everything else"
+DERIVED = ("features", "alert conditions", "feature CSV", "maintenance and remaining life")
+"""Steps without which a run would leave telemetry and truth alone."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,11 @@ class Stages:
     by_step_s: dict[str, float]
     slow_path_s: float
     """Mean time of a system's slow path."""
+
+    @property
+    def derived_share(self) -> float:
+        """Share of the time in which tables are derived."""
+        return sum(self.by_step_s[step] for step in DERIVED) / sum(self.by_step_s.values())
 
 
 class _Clock:

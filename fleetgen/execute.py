@@ -71,6 +71,14 @@ _LOCAL_CONFIG = {
     "distributed.admin.system-monitor.interval": "2s",
 }
 
+_UNTOLD = {
+    "distributed.worker.profile.enabled": False,
+    # Each end of a line keeps so many messages, 1,000 by Dask's choice, jobs of 7 to 17 kB among
+    # them: what the client holds must not grow with the parts.
+    "distributed.admin.low-level-log-length": 20,
+}
+"""What only Dask's own account of a run needs."""
+
 
 _ROLES = ("client", "scheduler", "worker")
 """Whom Dask tells apart by certificate."""
@@ -606,8 +614,9 @@ def _local_cluster(
         scratch = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="fleetgen-", ignore_cleanup_errors=True)
         )
-        profile = {"distributed.worker.profile.enabled": bool(settings.performance_report)}
-        ours = {**_LOCAL_CONFIG, **profile, "temporary-directory": scratch}
+        ours = {**_LOCAL_CONFIG, "temporary-directory": scratch}
+        if not settings.performance_report:
+            ours |= _UNTOLD
         stack.enter_context(dask.config.set(ours))
         os.environ.update(_WORKER_ENVIRONMENT)
         # A client or cluster whose construction is cut short hangs when it is collected.
@@ -653,6 +662,7 @@ def _own_security() -> Any:
 @contextmanager
 def _given_scheduler(settings: ExecutionSettings, signals: Signals) -> Iterator[Any]:
     """Client of a scheduler that has workers, all of them with the versions of this process."""
+    import dask
     from distributed import Client
     from distributed.utils import silence_logging_cmgr
 
@@ -660,6 +670,8 @@ def _given_scheduler(settings: ExecutionSettings, signals: Signals) -> Iterator[
     address = reach_scheduler(settings)
     with ExitStack() as stack:
         stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
+        if not settings.performance_report:
+            stack.enter_context(dask.config.set(_UNTOLD))
         signals.hold()
         client: Any = Client(address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
         stack.callback(client.close)

@@ -432,11 +432,11 @@ def compiling() -> str:
 
 def compiled(tell: Callable[[str], None]) -> None:
     """Compile the model if it is not, and say so before and after."""
-    from fleetgen import jit, warm  # numba: 1 s
+    from fleetgen import jit
 
     if jit.COLD:
         tell(compiling())
-        warm.load()
+        _load(apart=False)
         tell("compiled")
 
 
@@ -615,12 +615,22 @@ def _run_jobs(
 
 def _compile(settings: ExecutionSettings, now: Progress, notify: Notify) -> None:
     """Compile what is not compiled yet: workers of this machine that compile would be late."""
-    from fleetgen import jit, warm  # numba: 1 s
+    from fleetgen import jit
 
     if jit.COLD and settings.executor != "scheduler":
         notify(replace(now, stage="compiling"))
-        warm.load()
+        _load(apart=settings.executor == "local")
         notify(replace(now, stage="compiled"))
+
+
+def _load(*, apart: bool) -> None:
+    """Compile the kernels, in processes apart where this one has no need of them."""
+    from fleetgen import compiler
+
+    if not (apart and compiler.apart()):
+        from fleetgen import warm
+
+        warm.load()
 
 
 def _keep_timings(store: Store, taken: list[Timing]) -> None:

@@ -1,27 +1,26 @@
 """Load every kernel, or compile it on the first run of a version, by a short run of a small string.
 
-The kernels fall into two halves, the physics and the sampling. The first time, a second process
-compiles the sampling meanwhile, and before it how strings share a load: the walk of a day takes
-longest to compile, and finds that in the cache.
+The kernels fall into two halves, the physics and the sampling. The first time, another process
+compiles the sampling meanwhile (see `compiler`).
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import jit, sample, simulate, truth
-from fleetgen.derive import features
+from fleetgen import compiler, digest, jit, measure, sample, simulate, truth
+from fleetgen.derive import features, rul
 from fleetgen.derive.conditions import Gates, rules_of
+from fleetgen.elementary import cosine_of_half_turns
 from fleetgen.io import csv
-from fleetgen.model import stepper
+from fleetgen.model import electrical, faults, sensors, stepper
+from fleetgen.model.failures import SHORT, Failures, effects
 from fleetgen.model.stepper import DayConstants, Inputs, Replay, SystemConstants, Trace
 from fleetgen.sample import BlockClock, Tally
-from fleetgen.schema import ENV
+from fleetgen.schema import ENV, JAR_RAW
 from fleetgen.simulate import BlockReplay
 from fleetgen.spec import (
     ALERT_RULES,
@@ -31,7 +30,12 @@ from fleetgen.spec import (
     BatterySystem,
     Block,
     Climate,
+    Constant,
+    Injection,
+    Instants,
     Location,
+    RowGroup,
+    Scenario,
     TimeGrid,
 )
 from fleetgen.system import SystemModel, service_days, system_model
@@ -57,14 +61,12 @@ _BLOCK = Block(_GRID.first_day, _GRID.end_day)
 def load() -> None:
     """Load all kernels into this process."""
     if jit.COLD:
-        other = subprocess.Popen(
-            [sys.executable, "-c", "from fleetgen import warm; warm.sharing(); warm.sampling()"]
-        )
-        physics()
-        other.wait()
+        with compiler.beside(compiler.SAMPLING):
+            physics()
     else:
         physics()
     sampling()
+    rare()
     jit.keep()
 
 
@@ -188,3 +190,38 @@ def sampling() -> None:
         [[np.ones(_BLOCK.days, np.int64)]] * jars,
         tally,
     )
+
+
+def rare() -> None:
+    """Load what only some strings come to: failures, tests, faults of sensors, wide ranges."""
+    start_s, one, key = _GRID.start_s, np.ones(1), np.zeros(2, np.uint64)
+    year_s = 365 * 86_400
+    troubles = (
+        Injection("hvac_failure", _PLACE.location_id, start_s, 3600),
+        Injection("failure_mode", _STRING.string_id, start_s - year_s, year_s, "thermal_runaway"),
+    )
+    scenario = Scenario(injections=troubles)
+    simulate.slow_path(system_model(0, _PLACE, _SYSTEM, _GRID, scenario))
+    now = np.array([start_s])
+    sick = Failures(np.array([SHORT]), now - 1, now + 1, one, one, one, key[np.newaxis])
+    effects(sick, None, now, 6.0)
+    measure.rated_seconds(_UNIT)
+    electrical.capacity_at_temperature(25.0)
+    sensors.row_at(now, start_s)
+    stepper.seconds_to_visit(key, start_s)
+    cosine_of_half_turns(0.5)
+    rul.exponentials(one)
+    many = np.arange(300, dtype=np.int32)
+    ticks = faults.Ticks(start_s, 60, many.size)
+    for kind in map(faults.KINDS.index, ("drift", "loose_lead")):
+        fault = faults.Fault(kind, 0, 0, many.size, start_s, ticks.end_s, 2.0)
+        faults.falsify(fault, many.copy(), ticks, 10.0, key)
+    tally, stamps = Tally(_BLOCK, 0), Instants(1000 * start_s, 60_000, many.size)
+    jar, column = Constant("J", many.size), "voltage_v"
+    wide = tally.coded(JAR_RAW, column, many + 12_000, jar, stamps)
+    few = tally.coded(JAR_RAW, column, 400 * (many % 2) + 12_000, jar, stamps)
+    names = [each.name for each in JAR_RAW.columns if each.name not in JAR_RAW.key]
+    prefix = digest.instant_prefix(0, 60_000, many.size)
+    for chunks in ([wide, wide, few, few], [wide, few, few, few]):
+        group: RowGroup = dict(zip(names, chunks, strict=True))
+        digest.lanes(JAR_RAW, group, prefix, 0, np.array([0, many.size]))

@@ -206,6 +206,16 @@ def test_dask_holds_no_finished_future(local: Engine) -> None:
     assert not scheduler.tasks
 
 
+def test_dask_keeps_no_job_that_is_done(local: Engine) -> None:
+    """By default both ends of a line keep their last thousand messages."""
+    jobs = [Job(number, 100_000 * chr(65 + number % 26)) for number in range(400)]
+    held = []
+    for number, _ in enumerate(local.run(square, jobs)):
+        if number in (50, 399):
+            held.append(psutil.Process().memory_full_info().uss)
+    assert held[1] - held[0] < 30_000_000  # of 35 MB of jobs, each held twice
+
+
 def test_dask_keys_name_run_and_job(local: Engine) -> None:
     scheduler = local._client.cluster.scheduler
     results = local.run(nap, [Job(number) for number in range(30)])

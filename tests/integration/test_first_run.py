@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
-from fleetgen import jit, progress, warm
+from fleetgen import compiler, jit, progress, warm
 from fleetgen.calibrate import estimated
 from fleetgen.cli import main
 from fleetgen.pipeline import generate
@@ -122,6 +123,107 @@ def test_estimate_and_rederive_say_it_too(
         "compiled",
         "made",
     ]
+
+
+def compiled_apart(place: Path, monkeypatch: pytest.MonkeyPatch, well: bool) -> list[str]:
+    """Which stages a run on local workers comes to whose compilers end well, or do not."""
+    stages: list[str] = []
+    monkeypatch.setattr(compiler, "apart", lambda: stages.append("apart") or well)
+    config = tiny.config(
+        output__directory=str(place),
+        run__duration_days=1,
+        execution__executor="local",
+        execution__workers=1,
+    )
+    generate(config, lambda now: stages.append(now.stage))
+    return stages[: stages.index("slow path")]
+
+
+def test_workers_are_compiled_for_in_processes_apart(
+    tmp_path: Path, cold: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a compiler takes of memory would stay with the client for the run."""
+    stages = compiled_apart(tmp_path / "set", monkeypatch, well=True)
+    assert stages == ["planned", "compiling", "apart", "compiled"]
+    assert cold() == 0
+
+
+def test_compilers_that_end_badly_leave_it_to_the_run(
+    tmp_path: Path, cold: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled_apart(tmp_path / "set", monkeypatch, well=False)
+    assert cold() == 1
+
+
+def test_no_compiler_outlives_what_is_interrupted() -> None:
+    started: list[int] = []
+
+    def run() -> None:
+        with compiler.beside("load; import time; time.sleep(60)"):
+            for child in psutil.Process().children():
+                if "time.sleep(60)" in " ".join(child.cmdline()):
+                    started.append(child.pid)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert started
+    assert not [pid for pid in started if psutil.pid_exists(pid)]
+
+
+@pytest.mark.slow
+def test_what_is_compiled_first_is_all(tmp_path: Path) -> None:
+    """No run compiles anything more: plain ones, and those in which all sorts of things happen."""
+    done = subprocess.run(
+        [sys.executable, "-c", LATER, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+LATER = """
+import json
+import sys
+
+from numba.core.dispatcher import Dispatcher
+
+from fleetgen import warm
+from fleetgen.config import load
+from fleetgen.pipeline import generate
+from tests.properties.plan import PLAN
+
+def known():
+    # Those that other kernels call are compiled into these, and need no loading of their own.
+    modules = [m for name, m in sys.modules.items() if name.startswith("fleetgen")]
+    kernels = {k for m in modules for k in vars(m).values() if isinstance(k, Dispatcher)}
+    return {f"{k.__module__}.{k.__name__}{each}" for k in kernels for each in k.overloads}
+
+warm.load()
+before = known()
+CHANGES = {
+    "plan": PLAN,
+    "year of all modes": {
+        "select.strings": ["DC-KKN-01-REC-01-S1"],
+        "run.duration_days": 365,
+        "run.sampling_seconds": 3600,
+        "scenario.hazard_scale": 30.0,
+        "execution.executor": "serial",
+    },
+    "fast": {
+        "select.strings": ["DC-KKN-01-REC-01-S1"],
+        "run.duration_days": 31,
+        "run.sampling_seconds": 5,
+        "execution.executor": "serial",
+        "output.format": "none",
+    },
+}
+for name, changes in CHANGES.items():
+    generate(load(overrides={**changes, "output.directory": sys.argv[1] + "/" + name}))
+print(json.dumps(sorted(known() - before)))
+"""
 
 
 @pytest.mark.parametrize(
