@@ -69,6 +69,8 @@ _LOCAL_CONFIG = {
     # What Dask watches by default, profiles among it, takes a tenth of a core with two workers.
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "2s",
+    # Ten looks a second at each worker's memory were half of what Dask takes beside the jobs.
+    "distributed.worker.memory.monitor-interval": "1s",
 }
 
 _UNTOLD = {

@@ -21,6 +21,9 @@ WIDTH = 1000
 LINE_PX = 14
 """Least distance of two labels, one above the other."""
 
+_MOST_ON_A_PHONE = 4
+"""Names below an axis that a narrow page has room for."""
+
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 _STEPS_S = (
@@ -208,15 +211,18 @@ class Panel:
         self.x_axis([(float(at), words if named else "") for at, words in ticks])
 
     def x_axis(self, ticks: Iterable[tuple[float, str]]) -> None:
-        """Mark values at the bottom, with their names."""
-        for value, words in ticks:
+        """Mark values at the bottom, with their names; a narrow page leaves out every other."""
+        ticks = list(ticks)
+        crowded = sum(bool(words) for _, words in ticks) > _MOST_ON_A_PHONE
+        for n, (value, words) in enumerate(ticks):
             x = self.left(value)
             y = number(self.height)
             self.marks.append(
                 f'<line class="tic" x1="{x}" x2="{x}" y1="{y}" y2="{number(self.height + 4)}"/>'
             )
             if words:
-                self.marks.append(text(x, self.height + 17, words, "tick m"))
+                kind = "tick m spare" if crowded and n % 2 else "tick m"
+                self.marks.append(text(x, self.height + 17, words, kind))
 
     def level(self, value: float, words: str) -> None:
         """A dashed line at a value that means something, and what it means."""
