@@ -3,9 +3,9 @@
 import sys
 
 try:
-    from fleetgen.cli import main
+    from fleetgen.cli import run
 except ModuleNotFoundError as error:
     sys.exit(f"{error}: run `make run` first, then use .venv/bin/python (or activate .venv)")
 
 if __name__ == "__main__":
-    sys.exit(main(["generate", *sys.argv[1:]]))
+    run(["generate", *sys.argv[1:]])

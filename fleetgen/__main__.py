@@ -1,8 +1,6 @@
 """`python -m fleetgen`."""
 
-import sys
-
-from fleetgen.cli import main
+from fleetgen.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

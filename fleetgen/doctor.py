@@ -151,14 +151,14 @@ def _room(what: str, place: str) -> Finding:
 
 
 def _compile_cache() -> Finding:
-    from fleetgen import jit
+    from fleetgen import compiler
 
-    directory = jit.KEPT_IN
+    directory = compiler.KEPT_IN
     way_out = "set XDG_CACHE_HOME to a directory that can be written"
-    if not jit.LASTS or not os.access(directory, os.W_OK):
+    if not compiler.LASTS or not os.access(directory, os.W_OK):
         told = f"none can be written, so that each run compiles anew (half a minute); {way_out}"
         return Finding("warn", "compiled code", told)
-    if jit.COLD:
+    if compiler.COLD:
         return Finding("warn", "compiled code", f"none yet in {directory}: the first run makes it")
     return Finding("ok", "compiled code", f"kept in {directory}")
 

@@ -608,11 +608,16 @@ def _local_cluster(
     settings: ExecutionSettings, workers: int, preload: Sequence[str], signals: Signals
 ) -> Iterator[Any]:
     """Client of a scheduler in this process and of worker processes that are still starting."""
-    import dask
-    from distributed import Client, LocalCluster
-
     with ExitStack() as stack:
         stack.enter_context(_environment_restored())
+        os.environ.update(_WORKER_ENVIRONMENT)
+        with _interrupts_blocked():  # before all else, for it takes longest
+            _start_forkserver(preload)
+        import dask
+        import distributed.utils
+        from distributed import Client, LocalCluster
+
+        vars(distributed.utils)["_forkserver_preload_set"] = True  # or Dask puts its own list there
         scratch = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="fleetgen-", ignore_cleanup_errors=True)
         )
@@ -620,12 +625,10 @@ def _local_cluster(
         if not settings.performance_report:
             ours |= _UNTOLD
         stack.enter_context(dask.config.set(ours))
-        os.environ.update(_WORKER_ENVIRONMENT)
         # A client or cluster whose construction is cut short hangs when it is collected.
         signals.hold()
         try:
             with _interrupts_blocked():
-                _start_forkserver(preload)
                 cluster = LocalCluster(  # type: ignore[no-untyped-call]
                     n_workers=0,
                     threads_per_worker=_THREADS_PER_WORKER,
@@ -818,9 +821,6 @@ def _start_forkserver(preload: Sequence[str]) -> None:
     It imports `preload` once, and the workers share its memory: what they load of libraries and
     compiled code is most of what they hold.
     """
-    import distributed.utils
-
-    vars(distributed.utils)["_forkserver_preload_set"] = True  # or Dask puts its own list there
     multiprocessing.set_forkserver_preload(["distributed.nanny", *preload])
     forkserver.ensure_running()
 

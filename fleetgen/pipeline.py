@@ -420,10 +420,10 @@ def rederived(
 
 def compiling() -> str:
     """Say that the model is being compiled, how long that may take, and where it is kept."""
-    from fleetgen import jit
+    from fleetgen import compiler
 
-    if jit.LASTS:
-        return f"compiling the model once (half a minute or so); kept in {jit.KEPT_IN}"
+    if compiler.LASTS:
+        return f"compiling the model once (half a minute or so); kept in {compiler.KEPT_IN}"
     return (
         "compiling the model (half a minute or so), as each run will: set XDG_CACHE_HOME to a "
         "directory that can be written"
@@ -432,9 +432,9 @@ def compiling() -> str:
 
 def compiled(tell: Callable[[str], None]) -> None:
     """Compile the model if it is not, and say so before and after."""
-    from fleetgen import jit
+    from fleetgen import compiler
 
-    if jit.COLD:
+    if compiler.COLD:
         tell(compiling())
         _load(apart=False)
         tell("compiled")
@@ -582,7 +582,7 @@ def _run_jobs(
     The times of the jobs are left in `store`.
     """
     from fleetgen import timings, workers
-    from fleetgen.history import begin
+    from fleetgen.work import begin
 
     _compile(settings, now, notify)
     systems = {job.system.system_id for job in todo if isinstance(job, StringJob)}
@@ -615,9 +615,9 @@ def _run_jobs(
 
 def _compile(settings: ExecutionSettings, now: Progress, notify: Notify) -> None:
     """Compile what is not compiled yet: workers of this machine that compile would be late."""
-    from fleetgen import jit
+    from fleetgen import compiler
 
-    if jit.COLD and settings.executor != "scheduler":
+    if compiler.COLD and settings.executor != "scheduler":
         notify(replace(now, stage="compiling"))
         _load(apart=settings.executor == "local")
         notify(replace(now, stage="compiled"))

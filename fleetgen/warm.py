@@ -11,7 +11,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgen import compiler, digest, jit, measure, sample, simulate, truth
+from fleetgen import compiler, digest, measure, sample, simulate, truth
 from fleetgen.derive import features, rul
 from fleetgen.derive.conditions import Gates, rules_of
 from fleetgen.elementary import cosine_of_half_turns
@@ -60,14 +60,14 @@ _BLOCK = Block(_GRID.first_day, _GRID.end_day)
 
 def load() -> None:
     """Load all kernels into this process."""
-    if jit.COLD:
+    if compiler.COLD:
         with compiler.beside(compiler.SAMPLING):
             physics()
     else:
         physics()
     sampling()
     rare()
-    jit.keep()
+    compiler.keep()
 
 
 def _model() -> tuple[SystemModel, World]:

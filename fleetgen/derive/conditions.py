@@ -478,12 +478,14 @@ class Bank:
         """A number of the unit that each reading of a rule is of, (jar, reading)."""
         where = axis(gates.grid, gates.block, rule.window_s)
         days = range(len(where.cuts_s))
-        rows = []
-        for units in self.jars:
+        found = np.empty((len(self.jars), int(where.bounds[-1])), np.int64)
+        for row, units in zip(found, self.jars, strict=True):
             values = np.array([getattr(unit, name) for unit in units])
-            owners = [_owners(units, rule.window_s, where, day) for day in days]
-            rows.append(values[np.concatenate(owners)])
-        return np.stack(rows)
+            row[:] = values[0]
+            if len(units) > 1:
+                owners = [_owners(units, rule.window_s, where, day) for day in days]
+                row[:] = values[np.concatenate(owners)]
+        return found
 
 
 def string_conditions(

@@ -496,7 +496,7 @@ def test_the_doctor_says_what_to_do(
     monkeypatch.setattr(doctor, "_CPU_QUOTA", tmp_path / "cpu.max")
     monkeypatch.setattr(doctor, "available_cores", lambda: 8)
     monkeypatch.setattr(doctor, "available_memory", lambda: 1_000_000_000)
-    monkeypatch.setattr("fleetgen.jit.KEPT_IN", str(tmp_path / "nowhere"))
+    monkeypatch.setattr("fleetgen.compiler.KEPT_IN", str(tmp_path / "nowhere"))
     where = ["--output-dir", str(tmp_path / "file"), "--scheduler", "tcp://127.0.0.1:9"]
     assert main(["doctor", *where]) == 1
     out = capsys.readouterr().out

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fleetgen import compiler, jit, progress, warm
+from fleetgen import compiler, progress, warm
 from fleetgen.calibrate import estimated
 from fleetgen.cli import main
 from fleetgen.pipeline import generate
@@ -33,10 +33,10 @@ def cold(monkeypatch: pytest.MonkeyPatch) -> Loads:
 
     def load() -> None:
         loads.append(None)
-        monkeypatch.setattr(jit, "COLD", False)
+        monkeypatch.setattr(compiler, "COLD", False)
 
-    monkeypatch.setattr(jit, "COLD", True)
-    monkeypatch.setattr(jit, "KEPT_IN", "/home/her/.cache/fleetgen/py3.12-ab")
+    monkeypatch.setattr(compiler, "COLD", True)
+    monkeypatch.setattr(compiler, "KEPT_IN", "/home/her/.cache/fleetgen/py3.12-ab")
     monkeypatch.setattr(warm, "load", load)
     return lambda: len(loads)
 
@@ -93,7 +93,7 @@ def test_who_wants_no_progress_gets_none(
 def test_a_home_that_cannot_be_written_is_told_with_the_way_out(
     tmp_path: Path, cold: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jit, "LASTS", False)
+    monkeypatch.setattr(compiler, "LASTS", False)
     line = told_by("plain", tmp_path / "one")[1]
     assert "as each run will" in line
     assert "set XDG_CACHE_HOME to a directory that can be written" in line
@@ -101,7 +101,7 @@ def test_a_home_that_cannot_be_written_is_told_with_the_way_out(
 
 def test_a_complete_set_compiles_nothing(tmp_path: Path, cold: Loads) -> None:
     told_by("plain", tmp_path / "set")
-    jit.COLD = True  # another process
+    compiler.COLD = True  # another process
     assert not [line for line in told_by("plain", tmp_path / "set") if "compil" in line]
     assert cold() == 1
 
@@ -114,7 +114,7 @@ def test_estimate_and_rederive_say_it_too(
     estimated(tiny.config(output__directory=str(tmp_path / "set")), told.append)
     assert [line.split()[0] for line in told] == ["compiling", "compiled"]
     place = tiny.generate(tmp_path / "set", run__duration_days=1)
-    jit.COLD = True
+    compiler.COLD = True
     stream = io.StringIO()
     found = verify(str(place), rederive="1", notify=counter("plain", stream))
     assert found.bad == []
@@ -232,8 +232,8 @@ print(json.dumps(sorted(known() - before)))
 )
 def test_it_is_known_beforehand(tmp_path: Path, left: str, disabled: str, cold: bool) -> None:
     """Also that a run was interrupted while it compiled, and where nothing is compiled at all."""
-    first = "from fleetgen import jit; jit.keep(); print(jit.KEPT_IN)"
-    second = "from fleetgen import jit; print(jit.COLD, jit.KEPT_IN)"
+    first = "from fleetgen import compiler; compiler.keep(); print(compiler.KEPT_IN)"
+    second = "from fleetgen import compiler; print(compiler.COLD, compiler.KEPT_IN)"
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     environment |= {"NUMBA_DISABLE_JIT": disabled}
     environment.pop("NUMBA_CACHE_DIR", None)
@@ -246,7 +246,7 @@ def test_it_is_known_beforehand(tmp_path: Path, left: str, disabled: str, cold: 
     if left == "all":
         run(first)
     elif left == "a part":
-        (place,) = run("from fleetgen import jit; print(jit.KEPT_IN)")
+        (place,) = run("from fleetgen import compiler; print(compiler.KEPT_IN)")
         Path(place, "stepper.walk_day.nbi").write_bytes(b"")
     found, place = run(second)
     assert found == str(cold)
