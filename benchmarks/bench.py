@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import command
-from benchmarks.command import Flags, Observed, Size
+from benchmarks.command import Flags, Observed, Size, Watched
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Bench:
         self,
         flags: Flags,
         *,
-        watched: bool = False,
+        watched: Watched = "",
         environment: dict[str, str] | None = None,
         look: Callable[[Path], object] = lambda _: None,
     ) -> Observed:
@@ -64,5 +64,7 @@ class Bench:
         """The production data set, and the run that made it, made once per call."""
         out = self.scratch / "production"
         if self._production is None:
-            self._production = command.run({**self.production_flags, "output_dir": out})
+            self._production = command.run(
+                {**self.production_flags, "output_dir": out}, watched="time"
+            )
         return out, self._production

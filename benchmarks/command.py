@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import psutil
 
@@ -21,6 +21,9 @@ from fleetgen.config import load
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_S = 0.1
 CHILDREN_EVERY = 5
+
+Watched = Literal["", "time", "memory"]
+"""What is sampled of a run's processes: CPU time, which costs little, or memory, too."""
 
 WORKER_ENVIRONMENT = execute._WORKER_ENVIRONMENT
 """What local Dask workers get, for processes that are compared with them."""
@@ -109,9 +112,9 @@ class Running:
             env=os.environ | environment,
         )
 
-    def wait(self, *, watched: bool = False) -> Observed:
+    def wait(self, *, watched: Watched = "") -> Observed:
         """Wait for the end; RuntimeError with what it said when it failed."""
-        watch = _Watch(self.process, self._lines) if watched else None
+        watch = _Watch(self.process, self._lines, watched == "memory") if watched else None
         code = self.process.wait()
         wall_s = time.perf_counter() - self._started_s
         with self._lines as file:
@@ -132,9 +135,9 @@ class Running:
 
 
 def run(
-    flags: Flags, *, watched: bool = False, environment: dict[str, str] | None = None
+    flags: Flags, *, watched: Watched = "", environment: dict[str, str] | None = None
 ) -> Observed:
-    """Run `fleetgen generate` to its end; `watched` samples its processes at 10 Hz."""
+    """Run `fleetgen generate` to its end."""
     return Running(flags, environment or {}).wait(watched=watched)
 
 
@@ -151,7 +154,7 @@ def run_together(
 class _Watch:
     """Samples a process and its descendants until it ends."""
 
-    def __init__(self, root: psutil.Popen, lines: IO[str]) -> None:
+    def __init__(self, root: psutil.Popen, lines: IO[str], memory: bool) -> None:
         self._root = root
         self._lines = lines
         self._told = 0
@@ -163,9 +166,10 @@ class _Watch:
             due_s = time.monotonic() + SAMPLE_S
             if count % CHILDREN_EVERY == 0:
                 self._meet()
-            count += 1
-            total = sum(_look(process, of) for process, of in self._seen.items())
+            wanted = self._seen if memory or count % CHILDREN_EVERY == 0 else [root]
+            total = sum(_look(process, self._seen[process], memory) for process in wanted)
             self._listen()
+            count += 1
             self._peak_bytes = max(self._peak_bytes, total)
             time.sleep(max(0.0, due_s - time.monotonic()))
         self._cpu_s = time.thread_time() - started_s
@@ -201,14 +205,14 @@ class _Watch:
             return
 
 
-def _look(process: psutil.Process, of: _Process) -> int:
-    """PSS of a process now, 0 when it is gone."""
+def _look(process: psutil.Process, of: _Process, memory: bool) -> int:
+    """Note the times of a process; gives its PSS now, 0 when it is gone or not asked for."""
     try:
-        memory = process.memory_full_info().pss
+        held = process.memory_full_info().pss if memory else 0
         times = process.cpu_times()
         main = next(each for each in process.threads() if each.id == process.pid)
     except (psutil.Error, StopIteration):
         return 0
     of.cpu_s, of.main_cpu_s = times.user + times.system, main.user_time + main.system_time
-    of.peak_bytes = max(of.peak_bytes, memory)
-    return int(memory)
+    of.peak_bytes = max(of.peak_bytes, held)
+    return int(held)

@@ -38,7 +38,7 @@ def measure(bench: Bench) -> Result:
     for form in FORMATS:
         flags: Flags = {**size.flags(), **bench.on_workers, "format": form}
         timed, sizes, made[form] = _run(bench, flags)
-        watched = bench.generate(flags, watched=True)
+        watched = bench.generate(flags, watched="memory")
         runs += [timed, watched]
         per_core = timed.jar_rows / timed.parts_s / 2
         cpu_s = watched.worker_cpu_s or float("inf")  # threads are no workers

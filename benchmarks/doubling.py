@@ -24,7 +24,7 @@ def measure(bench: Bench) -> Result:
         for name in list(SIZES)[:: 1 - 2 * (repetition % 2)]:
             size = SIZES[name] if not bench.quick else bench.size(SIZES[name])
             flags = {**size.flags(), **bench.on_workers}
-            runs[name].append(bench.generate(flags, watched=True))
+            runs[name].append(bench.generate(flags, watched="memory"))
     medians = {name: _medians(each) for name, each in runs.items()}
     base = medians["1x"]
     figures = []

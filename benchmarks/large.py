@@ -16,7 +16,7 @@ def measure(bench: Bench) -> Result:
     """Run it watched."""
     tiny = {"duration_days": 1, "sampling_seconds": 3600, "locations": "DC-001"}
     run = bench.generate(
-        {**FLAGS, **bench.on_workers, **(tiny if bench.quick else {})}, watched=True
+        {**FLAGS, **bench.on_workers, **(tiny if bench.quick else {})}, watched="memory"
     )
     return Result(
         figures=[

@@ -36,7 +36,7 @@ def measure(bench: Bench) -> Result:
     """Run it watched, without files, and undisturbed; take a few of its parts apart."""
     contents: Contents = {}
     watched = bench.generate(
-        bench.production_flags, watched=True, look=lambda out: contents.update(_contents(out))
+        bench.production_flags, watched="memory", look=lambda out: contents.update(_contents(out))
     )
     without_files = bench.generate({**bench.production_flags, "format": "none"})
     _, run = bench.production_set()
@@ -45,8 +45,7 @@ def measure(bench: Bench) -> Result:
     parts = stages.measure(bench.production_flags, out, PROFILED_STRINGS)
     shutil.rmtree(out)
     return Result(
-        figures=_figures(run, watched, without_files, parts, contents)
-        + _shares(run, watched, parts, jobs),
+        figures=_figures(run, watched, without_files, parts, contents) + _shares(run, parts, jobs),
         runs=[run, watched, without_files, parts],
         grids=[_tables(run, contents), _stages_of_run(run), _steps_of_parts(parts)],
         notes="Memory is the sum of the PSS of all processes, sampled at 10 Hz in a run of its "
@@ -89,8 +88,8 @@ def _figures(
         Figure("files", files),
         Figure("wall time while memory is sampled", watched.wall_s, "s"),
         Figure("wall time without files (`--format none`)", without_files.wall_s, "s"),
-        Figure("CPU time of the workers", watched.worker_cpu_s, "s"),
-        Figure("CPU time of client and helpers (Dask, reduce)", watched.other_cpu_s, "s"),
+        Figure("CPU time of the workers", run.worker_cpu_s, "s"),
+        Figure("CPU time of client and helpers (Dask, reduce)", run.other_cpu_s, "s"),
         Figure(
             "a worker's rate over that of one core without Dask",
             run.jar_rows / run.parts_s / 2 / alone,
@@ -116,14 +115,14 @@ def _jobs(out: Path) -> _Jobs:
     return _Jobs(dict(kinds_s), sum(last_s - each for each in ended_s.values()) / len(ended_s))
 
 
-def _shares(run: Observed, watched: Observed, parts: Stages, jobs: _Jobs) -> list[Figure]:
+def _shares(run: Observed, parts: Stages, jobs: _Jobs) -> list[Figure]:
     workers = int(str(run.flags["workers"]))
     reduce_s = workers * (run.began_s["complete"] - run.began_s["reduce"])
     derived_s = parts.derived_share * jobs.kinds_s["part"] + jobs.kinds_s["history"] + reduce_s
     rest_s = sum(jobs.kinds_s.values()) + reduce_s - derived_s
-    cpu_s = watched.worker_cpu_s + watched.other_cpu_s
+    cpu_s = run.worker_cpu_s + run.other_cpu_s
     return [
-        Figure("Dask's own CPU time", 100 * watched.dask_cpu_s / cpu_s, "%", at_most=1.0),
+        Figure("Dask's own CPU time", 100 * run.dask_cpu_s / cpu_s, "%", at_most=1.0),
         Figure(
             "idle at the end, of the run", 100 * jobs.idle_tail_s / run.wall_s, "%", at_most=3.0
         ),

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from benchmarks import command
 from benchmarks.bench import Bench
-from benchmarks.command import Flags, Observed, Size
+from benchmarks.command import Flags, Observed, Size, Watched
 from benchmarks.record import Figure, Grid, Result
 from fleetgen.cleaning import clean
 from fleetgen.io.manifest import read_manifest
@@ -31,7 +31,9 @@ def measure(bench: Bench) -> Result:
                 for where in PLACES:
                     flags: Flags = {**size.flags(), **bench.on_workers, "format": form}
                     timed, stored = _run(bench, flags, server if where == "s3" else None)
-                    watched, _ = _run(bench, flags, server if where == "s3" else None, watched=True)
+                    watched, _ = _run(
+                        bench, flags, server if where == "s3" else None, watched="memory"
+                    )
                     runs += [timed, watched]
                     rate[where] = timed.rate
                     memory[where] = max(watched.worker_peak_bytes, default=0)
@@ -62,7 +64,7 @@ def measure(bench: Bench) -> Result:
 
 
 def _run(
-    bench: Bench, flags: Flags, server: ObjectServer | None, *, watched: bool = False
+    bench: Bench, flags: Flags, server: ObjectServer | None, *, watched: Watched = ""
 ) -> tuple[Observed, int]:
     """One run, and the bytes that it stored; what it stored is gone afterwards."""
     if server is None:

@@ -81,10 +81,7 @@ def export(
         raise ConfigError(f"--table {name:.60}: no such table; {nearest(name, series)}")
     source = open_at(url, storage_options)
     if not manifest.is_marked(source):
-        raise StorageError(
-            f"{source.url!r} holds no finished data set; make it, or finish it with the command "
-            "that began it"
-        )
+        raise manifest.unfinished(source)
     offset_s = utc_offset_s(source)
     rows = _rows_by_table(source)
     target = open_at(output_dir, storage_options) if output_dir else source

@@ -57,10 +57,7 @@ def open(url: str | os.PathLike[str], storage_options: Sequence[str] = ()) -> Da
         raise ConfigError(f"url = {url!r:.60}: must be a directory or s3://bucket/prefix")
     store = open_at(os.fsdecode(url), storage_options)
     if not manifest.is_marked(store):
-        raise StorageError(
-            f"{store.url!r} holds no finished data set; make it, or finish it with the command "
-            "that began it"
-        )
+        raise manifest.unfinished(store)
     return DataSet(store)
 
 

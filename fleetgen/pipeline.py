@@ -286,7 +286,7 @@ def report(url: str, *, storage_options: Sequence[str] = ()) -> None:
         raise ConfigError(f"{url}: {other_version(record)}; use that fleetgen")
     plan = make_plan(config, store.url, extents)
     if not manifest.is_closed(store, plan.run.plan_digest, plan.run.grid.duration_s):
-        raise StorageError(f"{url!r} is not complete; run `fleetgen finish {url}` first")
+        raise manifest.unfinished(store)
     reduce.report(config, plan, estimate(plan, 1), store)
 
 

@@ -48,8 +48,8 @@ def measure(bench: Bench) -> Result:
             *(Figure(f"wall time, {name}", seconds, "s") for name, seconds in wall_s.items()),
         ],
         runs=[runs],
-        notes="The least disturbed of whole commands, each from its start. Two processes make half of the "
-        "locations each with `--executor serial`, one process all of them.",
+        notes="The least disturbed of whole commands, each from its start. Two processes make half "
+        "of the locations each with `--executor serial`, one process all of them.",
     )
 
 

@@ -403,6 +403,14 @@ def is_marked(store: Store) -> bool:
     return store.exists(SUCCESS) and store.exists(MANIFEST)
 
 
+def unfinished(store: Store) -> StorageError:
+    """What is said of a place without a finished data set."""
+    return StorageError(
+        f"{store.url!r} holds no finished data set; make it, or finish it with the command that "
+        "began it (`fleetgen finish` after array jobs)"
+    )
+
+
 def is_closed(store: Store, plan: str, duration_s: int) -> bool:
     """Whether the data set is complete, at this duration."""
     if not is_marked(store):

@@ -116,9 +116,7 @@ def open_place(url: str, workers: int | None, storage_options: Sequence[str]) ->
     store = open_at(url, storage_options)
     record, config, extents = pipeline.recorded(store, workers, storage_options)
     if not manifest.is_marked(store):
-        raise StorageError(
-            f"{store.url!r} is not finished: run the command that began it again, then validate"
-        )
+        raise manifest.unfinished(store)
     if config.output.format == "none":
         raise StorageError(f"{store.url!r} has no files: its plan is of --format none")
     return Place(store, record, config, make_plan(config, store.url, extents))

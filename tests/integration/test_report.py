@@ -374,7 +374,7 @@ def test_what_is_no_complete_data_set_gets_no_report(
     assert main(["report", str(copy)]) == 3
     told = capsys.readouterr().err
     assert {
-        "unfinished": "is not complete; run `fleetgen finish",
+        "unfinished": "holds no finished data set; make it, or finish it",
         "nothing": "is no data set of fleetgen",
     }.get(damage, "has no scores of alerts and predictions") in told
     assert len(told.splitlines()) == 1

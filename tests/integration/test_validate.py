@@ -547,7 +547,7 @@ def test_findings_are_told_though_their_file_cannot_be_written(
 def test_what_is_not_finished_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (copy / "_SUCCESS").unlink()
     assert main(["validate", str(copy), "--progress", "none"]) == 3
-    assert "is not finished" in capsys.readouterr().err
+    assert "holds no finished data set" in capsys.readouterr().err
 
 
 PRESETS: dict[str, dict[str, object]] = {
