@@ -178,7 +178,8 @@ class _Watch:
         """What was seen; the workers are the descendants that were busiest."""
         children = [of for process, of in self._seen.items() if process != self._root]
         busiest = sorted(children, key=lambda of: of.cpu_s, reverse=True)[:workers]
-        client_s = self._root_cpu_s.get("reduce", 0.0) - self._root_cpu_s.get("slow path", 0.0)
+        seen_s = self._root_cpu_s
+        client_s = seen_s["reduce"] - seen_s["slow path"] if "slow path" in seen_s else 0.0
         return {
             "dask_cpu_s": client_s + sum(of.main_cpu_s for of in busiest),
             "peak_bytes": self._peak_bytes,
@@ -194,6 +195,8 @@ class _Watch:
         whole = text[: text.rfind("\n") + 1]
         self._told += len(whole.encode())
         for line in whole.splitlines():
+            if not line.startswith("{"):  # a fault, which `wait` tells
+                continue
             self._root_cpu_s.setdefault(json.loads(line)["stage"], self._seen[self._root].cpu_s)
 
     def _meet(self) -> None:

@@ -33,7 +33,7 @@ class _Jobs:
 
 
 def measure(bench: Bench) -> Result:
-    """Run it watched, without files, and undisturbed; take a few of its parts apart."""
+    """Run it watched for memory, without files, and for times; take a few of its parts apart."""
     contents: Contents = {}
     watched = bench.generate(
         bench.production_flags, watched="memory", look=lambda out: contents.update(_contents(out))

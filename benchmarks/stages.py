@@ -59,13 +59,11 @@ STEPS = {
     "receipt": ("fleetgen.io.manifest.write_receipt",),
     "read the slow path": ("fleetgen.task._slow_path",),
     "states at the end": ("fleetgen.truth.final_states",),
-    "maintenance and remaining life": (
-        "fleetgen.records.rul_group",
-        "fleetgen.records.events",
-    ),
+    "maintenance": ("fleetgen.records.events",),
+    "remaining life (truth)": ("fleetgen.records.rul_group",),
 }
 OTHER = "everything else"
-DERIVED = ("features", "alert conditions", "feature CSV", "maintenance and remaining life")
+DERIVED = ("features", "alert conditions", "feature CSV", "maintenance")
 """Steps without which a run would leave telemetry and truth alone."""
 
 

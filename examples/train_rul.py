@@ -66,9 +66,8 @@ def remaining_days(data: DataSet, days: pd.DataFrame) -> pd.Series:
     return days.merge(truth, "left", ["battery_id", "day"])["left"]
 
 
-def labelled(url: str, storage_options: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.Series]:
+def labelled(data: DataSet) -> tuple[pd.DataFrame, pd.Series]:
     """Rows and labels of the units that are still alive."""
-    data = fleetgen.open(url, storage_options)
     days = daily_features(data)
     label = remaining_days(data, days)
     alive = label > 0
@@ -82,11 +81,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("test", metavar="TEST", help="data set to judge by")
     parser.add_argument("--storage-option", metavar="NAME=VALUE", action="append", default=[])
     given = parser.parse_args(argv)
-    seen, label = labelled(given.train, given.storage_option)
+    train, test = (fleetgen.open(url, given.storage_option) for url in (given.train, given.test))
+    seen, label = labelled(train)
     leaf = UNITS_IN_A_LEAF * seen["day"].nunique()
     model = HistGradientBoostingRegressor(min_samples_leaf=leaf, random_state=0)
     model.fit(seen[FEATURES], label)
-    unseen, truth = labelled(given.test, given.storage_option)
+    unseen, truth = labelled(test)
     found = model.predict(unseen[FEATURES])
     guess = np.full(len(truth), label.mean())
     print(f"rows            {len(label)} to learn from, {len(truth)} to judge by")

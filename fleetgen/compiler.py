@@ -26,8 +26,9 @@ PHYSICS = "physics()"
 SAMPLING = "sharing(); warm.sampling(); warm.rare()"
 
 _KERNEL_SOURCES = (
-    "compiler.py",
     "jit.py",
+    "warm.py",
+    "system.py",
     "units.py",
     "schema.py",
     "elementary.py",
@@ -37,11 +38,11 @@ _KERNEL_SOURCES = (
     "derive/*.py",
     "io/csv.py",
 )
-"""Modules that hold kernels, and those whose constants they take."""
+"""Modules that hold kernels, those whose constants they take, and the one that loads them all."""
 
 
 def _version() -> tuple[str, str]:
-    """Python and digest of the kernels' sources; and digest of where these lie, and since when.
+    """Python and digest of the kernels' sources; and digest of where all sources lie, since when.
 
     numba knows a kernel by its file's path and age only; what it calls, and the constants that are
     compiled into it, may live in others. So each version has a directory of its own.
@@ -51,7 +52,8 @@ def _version() -> tuple[str, str]:
     for pattern in _KERNEL_SOURCES:
         for path in sorted(package.glob(pattern)):
             sources.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-            places.update(f"{path}\0{path.stat().st_mtime_ns}\0".encode(errors="replace"))
+    for path in sorted(package.rglob("*.py")):  # what kernels are called with, others decide
+        places.update(f"{path}\0{path.stat().st_mtime_ns}\0".encode(errors="replace"))
     python = f"py{sys.version_info.major}.{sys.version_info.minor}"
     return f"{python}-{sources.hexdigest()[:16]}", places.hexdigest()[:16]
 
@@ -82,8 +84,17 @@ _WHOLE = Path(
 )
 """Stands beside compiled code that is all there: a first run may have been interrupted, numba may
 be another by now, and a home may be shared by hosts of several kinds."""
-_PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-COLD = not _PLAIN and not os.path.exists(_WHOLE)
+
+
+def _plain() -> bool:
+    """Whether nothing is compiled at all; numba, too, takes what is no number for no."""
+    try:
+        return bool(int(os.environ.get("NUMBA_DISABLE_JIT", "0")))
+    except ValueError:
+        return False
+
+
+COLD = not _plain() and not os.path.exists(_WHOLE)
 """Whether kernels must be compiled that this process needs."""
 
 
@@ -98,25 +109,37 @@ def keep() -> None:
 
 
 @contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Have a process be noted once it is there; it inherits the block, and is deaf to Ctrl-C."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def beside(*halves: str) -> Iterator[list[int]]:
     """Compile halves of the kernels while this process does something else, then wait for them.
 
-    Gives a list that at the end has the exit code of each; none outlives what is cut short, nor
-    hears the Ctrl-C that cuts it.
+    Gives a list that at the end has the exit code of each, which says nothing: who falls back on
+    compiling meets the fault. None hears the terminal's Ctrl-C; what it cuts short ends them.
     """
     processes: list[subprocess.Popen[bytes]] = []
     codes: list[int] = []
     try:
         for half in halves:
-            command = [sys.executable, "-c", f"from fleetgen import warm; warm.{half}"]
-            processes.append(subprocess.Popen(command, start_new_session=True))
+            # Of this package, wherever the run was started: `-c` looks there first.
+            code = f"import sys; sys.path[:] = {sys.path!r}; from fleetgen import warm; warm.{half}"
+            with _signals_blocked():
+                command = [sys.executable, "-c", code]
+                processes.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
         yield codes
         codes += [process.wait() for process in processes]
     finally:
         for process in processes:
             if process.poll() is None:
-                with suppress(OSError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
                 process.wait()
 
 

@@ -69,17 +69,17 @@ _LOCAL_CONFIG = {
     # What Dask watches by default, profiles among it, takes a tenth of a core with two workers.
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "2s",
-    # Ten looks a second at each worker's memory were half of what Dask takes beside the jobs.
+    # Ten looks a second at each worker's memory were half of what Dask takes beside the jobs; one
+    # that passes its limit is ended up to a second later.
     "distributed.worker.memory.monitor-interval": "1s",
 }
 
-_UNTOLD = {
-    "distributed.worker.profile.enabled": False,
-    # Each end of a line keeps so many messages, 1,000 by Dask's choice, jobs of 7 to 17 kB among
-    # them: what the client holds must not grow with the parts.
-    "distributed.admin.low-level-log-length": 20,
-}
-"""What only Dask's own account of a run needs."""
+# Each end of a line keeps so many messages, 1,000 by Dask's choice, jobs of 7 to 17 kB among them:
+# what the client holds must not grow with the parts.
+_LOGS = {"distributed.admin.low-level-log-length": 20}
+
+_UNTOLD = {"distributed.worker.profile.enabled": False, **_LOGS}
+"""Of a local cluster, when no account of the run is asked for."""
 
 
 _ROLES = ("client", "scheduler", "worker")
@@ -611,8 +611,10 @@ def _local_cluster(
     with ExitStack() as stack:
         stack.enter_context(_environment_restored())
         os.environ.update(_WORKER_ENVIRONMENT)
-        with _interrupts_blocked():  # before all else, for it takes longest
+        signals.hold()
+        with _told_of_start(), _interrupts_blocked():  # before all else, for it takes longest
             _start_forkserver(preload)
+        signals.release()
         import dask
         import distributed.utils
         from distributed import Client, LocalCluster
@@ -627,28 +629,34 @@ def _local_cluster(
         stack.enter_context(dask.config.set(ours))
         # A client or cluster whose construction is cut short hangs when it is collected.
         signals.hold()
-        try:
-            with _interrupts_blocked():
-                cluster = LocalCluster(  # type: ignore[no-untyped-call]
-                    n_workers=0,
-                    threads_per_worker=_THREADS_PER_WORKER,
-                    host="127.0.0.1",
-                    security=_own_security(),
-                    dashboard_address="127.0.0.1:0",
-                    memory_limit=settings.memory_limit_bytes,
-                    preload=list(preload),
-                    silence_logs=logging.CRITICAL,
-                )
-        except (OSError, RuntimeError) as error:
-            raise ClusterError(
-                f"the local cluster did not start: {error}. Try --executor threads"
-            ) from error
+        with _told_of_start(), _interrupts_blocked():
+            cluster = LocalCluster(  # type: ignore[no-untyped-call]
+                n_workers=0,
+                threads_per_worker=_THREADS_PER_WORKER,
+                host="127.0.0.1",
+                security=_own_security(),
+                dashboard_address="127.0.0.1:0",
+                memory_limit=settings.memory_limit_bytes,
+                preload=list(preload),
+                silence_logs=logging.CRITICAL,
+            )
         stack.callback(cluster.close)
         client = Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
         stack.callback(client.close)
         signals.release()
         cluster.scale(workers)  # type: ignore[no-untyped-call]
         yield client
+
+
+@contextmanager
+def _told_of_start() -> Iterator[None]:
+    """Say what keeps local workers from being started, and the way out."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise ClusterError(
+            f"the local cluster did not start: {error}. Try --executor threads"
+        ) from error
 
 
 def _own_security() -> Any:
@@ -676,7 +684,7 @@ def _given_scheduler(settings: ExecutionSettings, signals: Signals) -> Iterator[
     with ExitStack() as stack:
         stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
         if not settings.performance_report:
-            stack.enter_context(dask.config.set(_UNTOLD))
+            stack.enter_context(dask.config.set(_LOGS))
         signals.hold()
         client: Any = Client(address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
         stack.callback(client.close)

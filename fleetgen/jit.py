@@ -11,12 +11,14 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from fleetgen import compiler  # noqa: F401  (says to numba where to keep what it compiles)
+from fleetgen import compiler
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_OPT", "2")  # as fast as 3 here, and compiles in two thirds of the time
 
-import numba  # reads its settings when it is imported
+import numba  # reads its settings when it is imported, which may have been before
+
+numba.config.CACHE_DIR = compiler.KEPT_IN  # type: ignore[attr-defined]
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 

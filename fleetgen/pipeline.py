@@ -413,7 +413,7 @@ def rederived(
 
     settings = settings_for(config, plan, parts)
     if settings.executor != "scheduler":  # workers that compile would be late
-        compiled(tell)
+        compiled(tell, apart=settings.executor == "local")
     with open_engine(settings, plan.run.plan_digest[:12], preload=["fleetgen.warmed"]) as engine:
         yield from engine.run(begin_rederiving, parts)
 
@@ -430,13 +430,13 @@ def compiling() -> str:
     )
 
 
-def compiled(tell: Callable[[str], None]) -> None:
-    """Compile the model if it is not, and say so before and after."""
+def compiled(tell: Callable[[str], None], *, apart: bool = False) -> None:
+    """Compile the model if it is not, and say so before and after; `apart` as `_load`."""
     from fleetgen import compiler
 
     if compiler.COLD:
         tell(compiling())
-        _load(apart=False)
+        _load(apart=apart)
         tell("compiled")
 
 

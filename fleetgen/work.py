@@ -9,6 +9,6 @@ from fleetgen.spec import Done, HistoryJob, Job
 
 def begin(job: Job | HistoryJob) -> Callable[[], Done]:
     """Compute a job; the call that is returned stores it."""
-    from fleetgen import history  # kernels, pandas and pyarrow: a second
+    from fleetgen import history  # kernels, pandas and pyarrow: a second where none is loaded
 
     return history.begin(job)

@@ -481,8 +481,9 @@ class Bank:
         found = np.empty((len(self.jars), int(where.bounds[-1])), np.int64)
         for row, units in zip(found, self.jars, strict=True):
             values = np.array([getattr(unit, name) for unit in units])
-            row[:] = values[0]
-            if len(units) > 1:
+            if len(units) == 1:
+                row[:] = values[0]
+            else:
                 owners = [_owners(units, rule.window_s, where, day) for day in days]
                 row[:] = values[np.concatenate(owners)]
         return found

@@ -407,7 +407,7 @@ def unfinished(store: Store) -> StorageError:
     """What is said of a place without a finished data set."""
     return StorageError(
         f"{store.url!r} holds no finished data set; make it, or finish it with the command that "
-        "began it (`fleetgen finish` after array jobs)"
+        "began it (`fleetgen finish` after array jobs), or check where it lies"
     )
 
 

@@ -19,7 +19,7 @@ from fleetgen import __version__
 from fleetgen.report import charts
 from fleetgen.report.checks import Check, checks
 from fleetgen.report.content import Content, Outage
-from fleetgen.report.figures import DASH, day_text, local_time
+from fleetgen.report.figures import DASH, MINUS, day_text, local_time
 from fleetgen.report.summary import Summary
 from fleetgen.score import by_rule, rates, told_false_criticals
 from fleetgen.spec import Run
@@ -374,11 +374,12 @@ def _alert_scores(summary: Summary) -> str:
         outcome = "too few years to judge" if holds is None else _verdict(holds)
         verdict = f"<p>{_t(words)}: {outcome}.</p>"
     words = (
-        "An alert is true if during it, or within 30 days of it, a failure was in progress in its "
-        "battery or string, its life was over, or, of a temperature or a voltage, the cooling or "
-        "the charger was at fault; within a year, with those whose battery comes to its end within "
-        "365 days of the alert, in the run or later. Recall is the share of the lives that ended "
-        "in the run at whose end such an alert was open."
+        "An alert is true when something was wrong with its battery or string while it was open, "
+        "or within 30 days: a failure under way, or a life that was over; for temperatures and "
+        "voltages also cooling or a charger at fault. Precision is the share of alerts that are "
+        "true; the one within a year takes as true, too, those whose battery ends its life within "
+        "365 days, in the run or later. Recall is the share of the lives that ended in the run "
+        "with such an alert open at their end: of one life it is 0 or 1."
     )
     by_type = ""
     if rules:
@@ -411,7 +412,7 @@ def _life(content: Content, summary: Summary, run: Run) -> str:
     values = {
         "predictions scored": f"{scores.rows:,}",
         "root of the mean squared error": _days(scores.rmse_days),
-        "R\N{SUPERSCRIPT TWO}": _value(scores.r2),
+        "R\N{SUPERSCRIPT TWO}, below 0 worse than the mean life": _value(scores.r2),
         "PHM08 score, mean, by months": _value(scores.phm08),
         "lives within the 80 % interval": _value(scores.coverage),
         "AUC of an end within 90 days": _value(scores.auc),
@@ -422,7 +423,7 @@ def _life(content: Content, summary: Summary, run: Run) -> str:
 
 
 def _value(value: float | None) -> str:
-    return "none to tell" if value is None else f"{value:.3f}"
+    return "none to tell" if value is None else f"{value:,.3f}".replace("-", MINUS)
 
 
 def _days(value: float | None) -> str:

@@ -316,8 +316,8 @@ def test_an_object_store_gives_what_a_directory_gives(
     option = f"endpoint_url={object_store.endpoint}"
     here = generated(tmp_path / "set", TWO_SYSTEMS)
     there = generated(s3_url, TWO_SYSTEMS, output__storage_options={"endpoint_url": option[13:]})
-    local, label = module.labelled(here)
-    features, remote = module.labelled(there, [option])
+    local, label = module.labelled(fleetgen.open(here))
+    features, remote = module.labelled(fleetgen.open(there, [option]))
     assert len(local) == 2 * 8
     pd.testing.assert_frame_equal(features, local)
     pd.testing.assert_series_equal(remote, label)

@@ -206,14 +206,14 @@ def test_dask_holds_no_finished_future(local: Engine) -> None:
     assert not scheduler.tasks
 
 
-def test_dask_keeps_no_job_that_is_done(local: Engine) -> None:
-    """By default both ends of a line keep their last thousand messages."""
-    jobs = [Job(number, 100_000 * chr(65 + number % 26)) for number in range(400)]
-    held = []
-    for number, _ in enumerate(local.run(square, jobs)):
-        if number in (50, 399):
-            held.append(psutil.Process().memory_full_info().uss)
-    assert held[1] - held[0] < 30_000_000  # of 35 MB of jobs, each held twice
+def test_dask_keeps_few_jobs_that_are_done(local: Engine) -> None:
+    """By default both ends of a line keep their last thousand messages, with the jobs in them."""
+    client = local._client
+    list(local.run(square, [Job(number, 10_000 * "x") for number in range(100)]))
+    ends = [client.scheduler_comm, *client.cluster.scheduler.stream_comms.values()]
+    assert len(ends) == 1 + 2
+    assert {end.recent_message_log.maxlen for end in ends} == {20}
+    assert client.scheduler_comm.recent_message_log
 
 
 def test_dask_keys_name_run_and_job(local: Engine) -> None:
@@ -280,6 +280,28 @@ def test_the_environment_is_given_back(importable: None) -> None:
     with open_engine(ExecutionSettings(executor="local", workers=1), RUN_ID) as engine:
         list(engine.run(square, [Job(0)]))
     assert dict(os.environ) == before
+
+
+def test_workers_that_cannot_be_started_are_told_with_the_way_out(tmp_path: Path) -> None:
+    """A socket's path is of 107 characters at most: a long TMPDIR is enough."""
+    place = tmp_path / ("x" * 100)
+    place.mkdir()
+    code = (
+        "from fleetgen.errors import ClusterError\n"
+        "from fleetgen.execute import ExecutionSettings, open_engine\n"
+        "try:\n"
+        "    with open_engine(ExecutionSettings('local', workers=1), 'run'): pass\n"
+        "except ClusterError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(place)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("the local cluster did not start: ")
+    assert done.stdout.endswith("Try --executor threads\n")
 
 
 @pytest.mark.slow

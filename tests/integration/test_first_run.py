@@ -6,12 +6,13 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 
 from fleetgen import compiler, progress, warm
@@ -155,20 +156,56 @@ def test_compilers_that_end_badly_leave_it_to_the_run(
     assert cold() == 1
 
 
-def test_no_compiler_outlives_what_is_interrupted() -> None:
-    started: list[int] = []
+def test_no_compiler_outlives_what_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it hear the Ctrl-C of the terminal, which it would answer with a traceback."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Noted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            started.append(self)
+
+    monkeypatch.setattr(compiler.subprocess, "Popen", Noted)
 
     def run() -> None:
         with compiler.beside("load; import time; time.sleep(60)"):
-            for child in psutil.Process().children():
-                if "time.sleep(60)" in " ".join(child.cmdline()):
-                    started.append(child.pid)
+            (process,) = started
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            blocked = int(next(x for x in lines if x.startswith("SigBlk:")).split()[1], 16)
+            assert blocked >> (signal.SIGINT - 1) & 1
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert started
-    assert not [pid for pid in started if psutil.pid_exists(pid)]
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+
+
+@pytest.mark.slow
+def test_compilers_apart_compile_all_of_this_package(tmp_path: Path) -> None:
+    """In any directory, without numba in the run's own process; who loads it misses nothing."""
+    (tmp_path / "fleetgen").mkdir()  # another one, where the run is started
+    (tmp_path / "fleetgen" / "__init__.py").write_text("raise ImportError")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    apart = "import sys; sys.path.remove(''); from fleetgen import compiler; "
+    apart += "print(compiler.COLD, compiler.apart(), 'numba' in sys.modules)"
+    load = "import sys; sys.path.remove(''); from fleetgen import compiler, warm; warm.load(); "
+    load += "from numba.core.dispatcher import Dispatcher as D; import gc; "
+    load += "kernels = [k for k in gc.get_objects() if isinstance(k, D)]; "
+    load += "print(compiler.COLD, sum(len(k.stats.cache_misses) for k in kernels), "
+    load += "any(k.stats.cache_hits for k in kernels))"
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for code in (apart, load)
+    ]
+    assert told == [["True", "True", "False"], ["False", "0", "True"]]
 
 
 @pytest.mark.slow
@@ -188,9 +225,8 @@ LATER = """
 import json
 import sys
 
+from fleetgen import warm  # before numba: it says where compiled code is kept
 from numba.core.dispatcher import Dispatcher
-
-from fleetgen import warm
 from fleetgen.config import load
 from fleetgen.pipeline import generate
 from tests.properties.plan import PLAN
@@ -219,6 +255,7 @@ CHANGES = {
         "execution.executor": "serial",
         "output.format": "none",
     },
+    "text": {**PLAN, "run.duration_days": 2, "inject": (), "output.format": "csv.gz"},
 }
 for name, changes in CHANGES.items():
     generate(load(overrides={**changes, "output.directory": sys.argv[1] + "/" + name}))

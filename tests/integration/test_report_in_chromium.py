@@ -88,7 +88,9 @@ def test_all_figures_are_there(shown: Browser, width: int, scheme: str) -> None:
 _BOX = """(() => {
   const f = document.getElementById('figure-NAME'), b = f.getBoundingClientRect();
   const drawings = [...f.querySelectorAll('svg[role=img]')];
-  const texts = [...f.querySelectorAll('svg text')].map(t => [t, t.getBoundingClientRect()]);
+  const left = t => t.classList.contains('spare') && getComputedStyle(t).display === 'none';
+  const texts = [...f.querySelectorAll('svg text')].filter(t => !left(t))
+    .map(t => [t, t.getBoundingClientRect()]);
   const name = t => t.textContent;
   return JSON.stringify({height: b.height, left: b.left, right: b.right,
     drawings: drawings.filter(d => d.getBoundingClientRect().height > 5
