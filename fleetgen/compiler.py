@@ -122,8 +122,9 @@ def _signals_blocked() -> Iterator[None]:
 def beside(*halves: str) -> Iterator[list[int]]:
     """Compile halves of the kernels while this process does something else, then wait for them.
 
-    Gives a list that at the end has the exit code of each, which says nothing: who falls back on
-    compiling meets the fault. None hears the terminal's Ctrl-C; what it cuts short ends them.
+    Gives a list that at the end has the exit code of each. They write nothing: a fault comes again
+    where this process compiles instead. None hears the terminal's Ctrl-C; what is cut short here
+    ends them.
     """
     processes: list[subprocess.Popen[bytes]] = []
     codes: list[int] = []
